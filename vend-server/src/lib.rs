@@ -1,1 +1,5 @@
 //! placeholder
+
+pub mod gateway;
+
+pub mod store;

@@ -1,0 +1,11 @@
+//! The server's database.
+
+mod database;
+mod error;
+mod migrate;
+mod writer;
+
+pub use database::{Database, DatabaseOptions};
+pub use error::{ConstraintKind, StoreError};
+pub use migrate::{migrate, Migration};
+pub use writer::{Writer, WriterStats};
