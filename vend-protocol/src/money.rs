@@ -39,7 +39,11 @@ impl Currency {
     /// # Errors
     /// [`MoneyError::Currency`] when it is not in [`Currency::CODES`].
     pub fn from_code(code: &str) -> Result<Self, MoneyError> {
-        Self::CODES.iter().find(|known| known.1 == code).map(|known| Self(known.0)).ok_or(MoneyError::Currency)
+        Self::CODES
+            .iter()
+            .find(|known| known.1 == code)
+            .map(|known| Self(known.0))
+            .ok_or(MoneyError::Currency)
     }
 
     /// The ISO 4217 number.

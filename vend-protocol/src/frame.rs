@@ -1,0 +1,130 @@
+//! Frames: what a message looks like on either link.
+//!
+//! ```text
+//! 0        address    0 on the machine link; the board's address, 1 to 247, on the control link
+//! 1        kind       which message
+//! 2        revision   of that kind; a changed message is a new revision, the old one stays as it was
+//! 3..7     sequence   u32, little endian
+//! 7..n-4   payload    postcard, canonical (see `codec`)
+//! n-4..n   CRC-32/ISO-HDLC of everything before it, little endian
+//! ```
+//! On a serial line the frame is COBS-coded between zero bytes (see [`crate::cobs`]); over MQTT a publish carries one frame.
+
+use crc::{CRC_32_ISO_HDLC, Crc};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::codec::{self, CodecError};
+
+/// Bytes in front of the payload.
+pub const HEADER_LEN: usize = 7;
+/// Bytes behind the payload.
+pub const CRC_LEN: usize = 4;
+/// The longest frame of the machine link, in bytes.
+pub const MACHINE_FRAME_MAX: usize = 1024;
+/// The longest frame of the control link, in bytes, before COBS coding.
+pub const CONTROL_FRAME_MAX: usize = 256;
+
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
+/// A message of one kind and revision. Once released it never changes: evolution is a new revision or kind.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Its kind number.
+    const KIND: u8;
+    /// Its revision.
+    const REVISION: u8;
+}
+
+/// Why bytes are not a frame, or a frame not the wanted message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// Shorter than a header and a checksum.
+    #[error("frame too short")]
+    Short,
+    /// The checksum does not match.
+    #[error("checksum mismatch")]
+    Checksum,
+    /// Another kind or revision than the wanted message.
+    #[error("another kind of message")]
+    Kind,
+    /// The payload is not that message.
+    #[error("payload: {0}")]
+    Payload(CodecError),
+}
+
+/// A frame whose checksum has been verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Board address; 0 on the machine link.
+    pub address: u8,
+    /// Which message.
+    pub kind: u8,
+    /// Which revision of it.
+    pub revision: u8,
+    /// The sender's counter.
+    pub sequence: u32,
+    /// The message, not decoded yet.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads a frame and checks its checksum.
+    ///
+    /// # Errors
+    /// [`FrameError::Short`] or [`FrameError::Checksum`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (body, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(FrameError::Short)?;
+        let (header, payload) = body.split_first_chunk::<HEADER_LEN>().ok_or(FrameError::Short)?;
+        if CRC.checksum(body) != u32::from_le_bytes(*crc) {
+            return Err(FrameError::Checksum);
+        }
+        let [address, kind, revision, s0, s1, s2, s3] = *header;
+        Ok(Self { address, kind, revision, sequence: u32::from_le_bytes([s0, s1, s2, s3]), payload })
+    }
+
+    /// Whether it carries an `M`.
+    pub fn is<M: Message>(&self) -> bool {
+        self.kind == M::KIND && self.revision == M::REVISION
+    }
+
+    /// The message it carries.
+    ///
+    /// # Errors
+    /// [`FrameError::Kind`] for another message, [`FrameError::Payload`] for a malformed one.
+    pub fn decode<M: Message>(&self) -> Result<M, FrameError> {
+        if !self.is::<M>() {
+            return Err(FrameError::Kind);
+        }
+        codec::decode(self.payload).map_err(FrameError::Payload)
+    }
+}
+
+/// Writes the frame of `message` into `out` and gives its length.
+///
+/// # Errors
+/// [`CodecError::Full`] when it does not fit.
+///
+/// ```
+/// use vend_protocol::{frame, machine_link::Busy, AuthSeq};
+/// let busy = Busy { seq: AuthSeq::new(7).unwrap() };
+/// let mut out = [0; 32];
+/// let len = frame::write(0, 1, &busy, &mut out).unwrap();
+/// assert_eq!(frame::Frame::parse(&out[..len]).unwrap().decode::<Busy>().unwrap(), busy);
+/// out[8] ^= 1;
+/// assert!(frame::Frame::parse(&out[..len]).is_err());
+/// ```
+pub fn write<M: Message>(
+    address: u8,
+    sequence: u32,
+    message: &M,
+    out: &mut [u8],
+) -> Result<usize, CodecError> {
+    let (header, rest) = out.split_first_chunk_mut::<HEADER_LEN>().ok_or(CodecError::Full)?;
+    let [s0, s1, s2, s3] = sequence.to_le_bytes();
+    *header = [address, M::KIND, M::REVISION, s0, s1, s2, s3];
+    let body_len = HEADER_LEN + codec::encode(message, rest)?;
+    let (body, rest) = out.split_at_mut_checked(body_len).ok_or(CodecError::Full)?;
+    let crc = rest.first_chunk_mut::<CRC_LEN>().ok_or(CodecError::Full)?;
+    *crc = CRC.checksum(body).to_le_bytes();
+    Ok(body_len + CRC_LEN)
+}
