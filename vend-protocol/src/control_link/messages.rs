@@ -94,8 +94,19 @@ pub struct VendRequest {
     pub lane: SlotId,
     /// Its bounds.
     pub limits: VendLimits,
+    /// What it is for. The board does not interpret it: it is there for who reads the line or the board's log.
+    pub label: VendLabel,
 }
 message!(VendRequest, kind::VEND);
+
+/// What a vend is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VendLabel {
+    /// The sequence of the authorization; 0: another authority.
+    pub authority: u64,
+    /// The line of it, from 0.
+    pub line: u8,
+}
 
 /// Control board: the answer to [`VendRequest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ mod messages;
 pub use master::{Answer, Exchange, Master, answer};
 pub use messages::{
     BoardStatus, Evidence, ForgetAnswer, ForgetRequest, IdentifyRequest, Identity, LastVend, OpenAnswer,
-    OpenRequest, QueryAnswer, QueryRequest, Refusal, SensorState, VendAnswer, VendLimits, VendRequest,
-    VendResult, VendState, kind,
+    OpenRequest, QueryAnswer, QueryRequest, Refusal, SensorState, VendAnswer, VendLabel, VendLimits,
+    VendRequest, VendResult, VendState, kind,
 };
 
 /// The address of the first control board.
