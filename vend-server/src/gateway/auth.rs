@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The login: who the machine says it is, and the comparison of its secret.
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::wire::Connect;
+use super::{Authenticator, Unavailable};
+
+/// Bytes of a login secret.
+const SECRET_LEN: usize = 32;
+
+/// The machine a CONNECT packet proves to be from, or `None`: which part of it was wrong is told to nobody.
+pub(super) async fn login<A: Authenticator>(
+    authenticator: &A,
+    connect: &Connect,
+) -> Result<Option<u32>, Unavailable> {
+    let Some(machine) = machine_number(connect) else { return Ok(None) };
+    let Some(secret) = connect.password.as_deref().and_then(decode_secret) else { return Ok(None) };
+    let stored = authenticator.login(machine).await?;
+    // An unknown machine is compared like a known one, so that the time taken does not tell which numbers exist.
+    let known = Choice::from(u8::from(stored.is_some()));
+    let presented: [u8; 32] = Sha256::digest(secret).into();
+    let equal = presented.ct_eq(&stored.unwrap_or_default());
+    Ok(bool::from(equal & known).then_some(machine))
+}
+
+/// The user name as a number. There is one spelling of each, which the client id repeats: a second spelling would
+/// be a second identity.
+fn machine_number(connect: &Connect) -> Option<u32> {
+    let name = connect.user_name.as_deref()?;
+    let machine: u32 = name.parse().ok()?;
+    (machine.to_string() == name && connect.client_id == name).then_some(machine)
+}
+
+fn decode_secret(hex: &[u8]) -> Option<[u8; SECRET_LEN]> {
+    if hex.len() != 2 * SECRET_LEN {
+        return None;
+    }
+    let mut secret = [0; SECRET_LEN];
+    for (byte, pair) in secret.iter_mut().zip(hex.chunks_exact(2)) {
+        let &[high, low] = pair else { return None };
+        *byte = nibble(high)? << 4 | nibble(low)?;
+    }
+    Some(secret)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}

@@ -68,6 +68,16 @@ pub(super) struct Outlet {
     pub(super) close: watch::Receiver<Option<CloseReason>>,
 }
 
+/// Waits until somebody asks for the end of the connection.
+pub(super) async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
+    let reason = close.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
+    match reason {
+        Some(reason) => reason,
+        // Nobody is left to ask.
+        None => std::future::pending().await,
+    }
+}
+
 impl ConnectionHandle {
     pub(super) fn new(
         machine: u32,

@@ -31,8 +31,10 @@
 mod auth;
 mod connection;
 mod handle;
+mod link;
 mod listener;
 mod registry;
+mod session;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -97,6 +97,10 @@ impl StoreError {
         Self::Other { message: message.into() }
     }
 
+    pub(super) fn unknown(message: impl Into<String>) -> Self {
+        Self::Unknown { message: message.into() }
+    }
+
     /// Whether a unique index or a primary key refused the write: the row was there already.
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Constraint { kind: ConstraintKind::Unique, .. })
