@@ -110,7 +110,11 @@ impl Session {
             Packet::Connect(_) => Err(WireError::Protocol.into()),
             Packet::Publish(publish) => self.receive_publish(publish),
             Packet::Puback { id } => {
-                if self.in_flight.remove(&id) { Ok(None) } else { Err(WireError::Protocol.into()) }
+                if self.in_flight.remove(&id) {
+                    Ok(None)
+                } else {
+                    Err(WireError::Protocol.into())
+                }
             }
             Packet::Subscribe { identifier: true, .. } => {
                 Err(End::Forbidden("a subscription identifier", Goodbye::SubscriptionIdentifier))

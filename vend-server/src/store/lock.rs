@@ -16,7 +16,8 @@ impl DatabaseLock {
     /// Takes the lock, and makes the database file first where it is missing: only a file that exists has one
     /// true path, which two names for it share.
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
-        let failed = |path: &Path, error: &std::io::Error| StoreError::other(format!("{}: {error}", path.display()));
+        let failed =
+            |path: &Path, error: &std::io::Error| StoreError::other(format!("{}: {error}", path.display()));
         File::options()
             .append(true)
             .create(true)

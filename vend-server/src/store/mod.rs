@@ -8,5 +8,5 @@ mod writer;
 
 pub use database::{Database, DatabaseOptions};
 pub use error::{ConstraintKind, StoreError};
-pub use migrate::{migrate, Migration};
+pub use migrate::{Migration, migrate};
 pub use writer::{Writer, WriterStats};

@@ -88,7 +88,7 @@ impl Writer {
         F: AsyncFn(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let item = Work { label, work, output: None, answer };
+        let item = Queued { label, work, output: None, answer };
         self.queue.send(Request::Write(Box::new(item))).await.map_err(|_| StoreError::Closed)?;
         // An item dropped without an answer was in a batch when the writer's thread ended: its commit may have been.
         answered.await.unwrap_or_else(|_| Err(StoreError::unknown("the writer ended")))
@@ -150,25 +150,31 @@ impl Writer {
 /// A queued write, whatever its output.
 trait Item: Send {
     /// Runs the closure and keeps its output. The error says that the transaction must not be committed.
-    fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
+    fn run<'a>(
+        &'a mut self,
+        conn: &'a mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
 
     /// Hands the output of the last run over, or an error instead.
     fn answer(self: Box<Self>, result: Result<(), StoreError>);
 }
 
-struct Work<T, F> {
+struct Queued<T, F> {
     label: &'static str,
     work: F,
     output: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, F> Item for Work<T, F>
+impl<T, F> Item for Queued<T, F>
 where
     T: Send + 'static,
     F: AsyncFn(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
 {
-    fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>> {
+    fn run<'a>(
+        &'a mut self,
+        conn: &'a mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>> {
         Box::pin(async move {
             let work = &self.work;
             // The call itself may panic too, so it is made inside.
@@ -184,7 +190,8 @@ where
 
     fn answer(self: Box<Self>, result: Result<(), StoreError>) {
         let Self { label, output, answer, .. } = *self;
-        let result = result.and_then(|()| output.ok_or_else(|| StoreError::other(format!("`{label}` never ran"))));
+        let result =
+            result.and_then(|()| output.ok_or_else(|| StoreError::other(format!("`{label}` never ran"))));
         // The caller may have gone; the write stands.
         let _ = answer.send(result);
     }

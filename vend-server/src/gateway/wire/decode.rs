@@ -12,22 +12,33 @@ use super::{Connect, Filter, Packet, Publish, Version, WireError};
 pub(in crate::gateway) struct Decoder {
     builder: PacketBuilder,
     version: Option<Version>,
+    /// The builder holds the beginning of a packet.
+    begun: bool,
 }
 
 impl Decoder {
     /// A decoder that refuses longer packets, before it has room made for them.
     pub(in crate::gateway) fn new(packet_size: u32) -> Self {
-        Self { builder: PacketBuilder::with_maximum_packet_size(packet_size), version: None }
+        Self { builder: PacketBuilder::with_maximum_packet_size(packet_size), version: None, begun: false }
     }
 
     /// Takes bytes off the front of `input`, up to the end of one packet, and keeps an incomplete one.
     pub(in crate::gateway) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, WireError> {
+        const CONNECT: u8 = 0x10;
+        // Told by its first byte, what is not MQTT at all need not be waited for.
+        if self.version.is_none() && !self.begun && input.first().is_some_and(|first| *first != CONNECT) {
+            return Err(WireError::Protocol);
+        }
+        self.begun |= !input.is_empty();
         let mut cursor = Cursor::new(*input);
         let result = self.builder.feed(&mut cursor);
         let taken = usize::try_from(cursor.position()).unwrap_or(input.len());
         *input = input.get(taken..).unwrap_or_default();
         match result {
-            PacketBuildResult::Complete(raw) => self.parse(&raw).map(Some),
+            PacketBuildResult::Complete(raw) => {
+                self.begun = false;
+                self.parse(&raw).map(Some)
+            }
             PacketBuildResult::Incomplete => Ok(None),
             PacketBuildResult::Error(error) => Err(error.into()),
         }

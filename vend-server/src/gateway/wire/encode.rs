@@ -1,13 +1,13 @@
 //! Packets to a machine, as bytes.
 
 use mqtt_protocol_core::mqtt::packet::{
-    MaximumPacketSize, MaximumQos, Properties, Property, Qos, ReceiveMaximum, RetainAvailable, ServerKeepAlive,
-    SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
+    MaximumPacketSize, MaximumQos, Properties, Property, Qos, ReceiveMaximum, RetainAvailable,
+    ServerKeepAlive, SessionExpiryInterval, SharedSubscriptionAvailable, SubscriptionIdentifierAvailable,
     WildcardSubscriptionAvailable, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, ConnectReturnCode, DisconnectReasonCode, MqttError, PubackReasonCode, SubackReasonCode,
-    SubackReturnCode, UnsubackReasonCode,
+    ConnectReasonCode, ConnectReturnCode, DisconnectReasonCode, MqttError, PubackReasonCode,
+    SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
 };
 
 use super::{Goodbye, Version, WireError};
@@ -103,8 +103,11 @@ pub(in crate::gateway) fn puback(version: Version, id: u16, accepted: bool) -> B
         Version::V3 => Ok(v3_1_1::Puback::builder().packet_id(id).build()?.to_continuous_buffer()),
         Version::V5 => {
             let builder = v5_0::Puback::builder().packet_id(id);
-            let packet =
-                if accepted { builder.build()? } else { builder.reason_code(PubackReasonCode::NotAuthorized).build()? };
+            let packet = if accepted {
+                builder.build()?
+            } else {
+                builder.reason_code(PubackReasonCode::NotAuthorized).build()?
+            };
             Ok(packet.to_continuous_buffer())
         }
     }

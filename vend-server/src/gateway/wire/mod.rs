@@ -7,7 +7,9 @@ mod decode;
 mod encode;
 
 pub(super) use decode::Decoder;
-pub(super) use encode::{Accepted, Refusal, connack, disconnect, pingresp, puback, publish, refuse, suback, unsuback};
+pub(super) use encode::{
+    Accepted, Refusal, connack, disconnect, pingresp, puback, publish, refuse, suback, unsuback,
+};
 
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 

@@ -218,7 +218,11 @@ async fn a_transaction_ended_under_the_batch_is_answered_unknown() {
     });
     let error = write.await.unwrap_err();
     assert!(error.is_unknown(), "{error}");
-    assert_eq!(sell(&fixture.writer(), 1, 1).await.unwrap(), Ok(1), "the writer goes on with a new connection");
+    assert_eq!(
+        sell(&fixture.writer(), 1, 1).await.unwrap(),
+        Ok(1),
+        "the writer goes on with a new connection"
+    );
 }
 
 #[tokio::test]
