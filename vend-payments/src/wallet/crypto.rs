@@ -1,6 +1,7 @@
 //! The keys of both wallets: RSA with PKCS#1 v1.5 and SHA-256, and AES-256-GCM.
 
 use core::fmt;
+#[cfg(feature = "sandbox")]
 use std::format;
 use std::prelude::v1::*;
 use std::sync::Arc;
@@ -45,6 +46,16 @@ impl SigningKey {
     pub(crate) fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = Zeroizing::new(pem_to_der(pem)?);
         RsaKeyPair::from_pkcs8(&der).map(|pair| Self(Arc::new(pair))).map_err(|_| KeyError::PrivateKey)
+    }
+
+    /// A new key of 2,048 bits and its PKCS#8 PEM.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn generate() -> Result<Zeroizing<String>, KeyError> {
+        use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+        let pair =
+            RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(|_| KeyError::PrivateKey)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::PrivateKey)?;
+        Ok(Zeroizing::new(der_to_pem("PRIVATE KEY", der.as_ref())))
     }
 
     /// The base64 signature of `message`.
@@ -114,7 +125,8 @@ impl AeadKey {
     pub(crate) fn open(&self, nonce: &str, associated: &str, ciphertext: &str) -> Option<Vec<u8>> {
         let nonce = Nonce::try_assume_unique_for_key(nonce.as_bytes()).ok()?;
         let mut bytes = STANDARD.decode(ciphertext).ok()?;
-        let plain = self.key()?.open_in_place(nonce, Aad::from(associated.as_bytes()), &mut bytes).ok()?.len();
+        let plain =
+            self.key()?.open_in_place(nonce, Aad::from(associated.as_bytes()), &mut bytes).ok()?.len();
         bytes.truncate(plain);
         Some(bytes)
     }
@@ -161,6 +173,8 @@ pub(crate) fn der_to_pem(label: &str, der: &[u8]) -> String {
         pem.push_str(core::str::from_utf8(line).unwrap_or_default());
         pem.push('\n');
     }
-    pem.push_str(&format!("-----END {label}-----\n"));
+    for part in ["-----END ", label, "-----\n"] {
+        pem.push_str(part);
+    }
     pem
 }

@@ -274,8 +274,14 @@ mod tests {
 
     fn claim(change: impl FnOnce(&mut PaymentClaim)) -> PaymentClaim {
         let e = expected();
-        let mut claim =
-            PaymentClaim::dangerous_verified(e.account, e.merchant, e.attempt, e.amount, "42", 1_700_000_000_000);
+        let mut claim = PaymentClaim::dangerous_verified(
+            e.account,
+            e.merchant,
+            e.attempt,
+            e.amount,
+            "42",
+            1_700_000_000_000,
+        );
         change(&mut claim);
         claim
     }

@@ -97,9 +97,23 @@ text_id! {
     MerchantId, "merchant id", 1..=64usize, |b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
 }
 
+/// The longest start of `text` that has at most `limit` bytes and does not split a character.
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    &text[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("支付", 6), "支付");
+        assert_eq!(cut("支付", 5), "支");
+        assert_eq!(cut("支付", 2), "");
+        assert_eq!(cut("ab", 9), "ab");
+    }
 
     #[test]
     fn names_legal_in_one_wallet_only_are_refused() {

@@ -32,8 +32,8 @@ pub mod wechat;
 use std::prelude::v1::*;
 
 pub use call::{
-    CallContext, CallError, CloseReason, ClosePayment, CloseOutcome, CreatePayment, Created, HttpRequest, HttpResponse,
-    Notification, NotificationError, QueryResult, RefundPayment, RefundStatus,
+    CallContext, CallError, CloseOutcome, ClosePayment, CloseReason, CreatePayment, Created, HttpRequest,
+    HttpResponse, Notification, NotificationError, QueryResult, RefundPayment, RefundStatus,
 };
 #[cfg(any(feature = "wechat", feature = "alipay"))]
 pub use crypto::KeyError;
@@ -67,7 +67,11 @@ pub trait Wallet: Send + Sync {
     ///
     /// # Errors
     /// [`CallError::NotSent`] when the request cannot be built, for example for a currency not taken.
-    fn create_request(&self, context: &CallContext, payment: &CreatePayment<'_>) -> Result<HttpRequest, CallError>;
+    fn create_request(
+        &self,
+        context: &CallContext,
+        payment: &CreatePayment<'_>,
+    ) -> Result<HttpRequest, CallError>;
 
     /// Reads the answer to [`Wallet::create_request`].
     ///
@@ -102,7 +106,11 @@ pub trait Wallet: Send + Sync {
     ///
     /// # Errors
     /// [`CallError::NotSent`] when the request cannot be built.
-    fn close_request(&self, context: &CallContext, close: &ClosePayment<'_>) -> Result<HttpRequest, CallError>;
+    fn close_request(
+        &self,
+        context: &CallContext,
+        close: &ClosePayment<'_>,
+    ) -> Result<HttpRequest, CallError>;
 
     /// Reads the answer to [`Wallet::close_request`].
     ///
@@ -119,7 +127,11 @@ pub trait Wallet: Send + Sync {
     ///
     /// # Errors
     /// [`CallError::NotSent`] when the request cannot be built.
-    fn refund_request(&self, context: &CallContext, refund: &RefundPayment<'_>) -> Result<HttpRequest, CallError>;
+    fn refund_request(
+        &self,
+        context: &CallContext,
+        refund: &RefundPayment<'_>,
+    ) -> Result<HttpRequest, CallError>;
 
     /// Reads the answer to [`Wallet::refund_request`].
     ///

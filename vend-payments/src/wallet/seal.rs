@@ -8,7 +8,7 @@ use vend_protocol::{Currency, Money, OrderId};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::evidence::{ExpectedPayment, PaidEvidence};
-use super::ids::{AccountId, AttemptId, MerchantId};
+use super::ids::{AccountId, AttemptId, MerchantId, cut};
 
 /// Separates this use of the key from any other.
 const TAG: &[u8; 16] = b"vend-evidence-v1";
@@ -116,11 +116,6 @@ impl fmt::Debug for SealedEvidence {
 
 fn tagged(body: &[u8]) -> Vec<u8> {
     [TAG.as_slice(), body].concat()
-}
-
-fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=limit.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    &text[..end]
 }
 
 fn read(mut body: &[u8]) -> Option<PaidEvidence> {

@@ -1,6 +1,9 @@
 //! An account at Alipay.
 
+use core::fmt;
 use std::prelude::v1::*;
+
+use zeroize::Zeroizing;
 
 use super::super::crypto::{KeyError, SigningKey, VerifyingKey};
 use super::super::ids::{AccountId, MerchantId};
@@ -12,7 +15,7 @@ pub(super) const PRODUCTION: &str = "https://openapi.alipay.com/gateway.do";
 /// [`Wallet`](crate::wallet::Wallet).
 #[derive(Clone, Debug)]
 pub struct Account {
-    pub(super) account: AccountId,
+    pub(super) name: AccountId,
     pub(super) app_id: String,
     pub(super) seller_id: MerchantId,
     pub(super) app_key: SigningKey,
@@ -32,6 +35,15 @@ pub enum ProductCode {
     FaceToFacePayment,
 }
 
+impl ProductCode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::QrCodeOffline => "QR_CODE_OFFLINE",
+            Self::FaceToFacePayment => "FACE_TO_FACE_PAYMENT",
+        }
+    }
+}
+
 /// What an [`Account`] is made of. Texts are as Alipay's console gives them.
 #[derive(Clone)]
 pub struct AccountBuilder {
@@ -42,7 +54,7 @@ pub struct AccountBuilder {
     /// The merchant's user id, `2088...`.
     pub seller_id: MerchantId,
     /// The application's private key: PKCS#8, PEM or the bare base64 of Alipay's key tool.
-    pub app_key_pem: String,
+    pub app_key_pem: Zeroizing<String>,
     /// *Alipay's* public key (not the application's): PEM or the bare base64 of the console.
     pub alipay_key_pem: String,
     /// `https://openapi.alipay.com/gateway.do`, or a sandbox.
@@ -51,6 +63,16 @@ pub struct AccountBuilder {
     pub notify_url: String,
     /// The product of the contract.
     pub product_code: ProductCode,
+}
+
+impl fmt::Debug for AccountBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountBuilder")
+            .field("account", &self.account)
+            .field("app_id", &self.app_id)
+            .field("gateway_url", &self.gateway_url)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AccountBuilder {
@@ -62,6 +84,26 @@ impl AccountBuilder {
     /// # Errors
     /// [`KeyError`] for a key that cannot be used or a field that is empty.
     pub fn build(self) -> Result<Account, KeyError> {
-        todo!()
+        if self.app_id.is_empty() || !self.app_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(KeyError::Field("app id"));
+        }
+        if self
+            .gateway_url
+            .parse::<http::Uri>()
+            .ok()
+            .is_none_or(|uri| uri.scheme().is_none() || uri.query().is_some())
+        {
+            return Err(KeyError::Field("gateway URL"));
+        }
+        Ok(Account {
+            name: self.account,
+            app_id: self.app_id,
+            seller_id: self.seller_id,
+            app_key: SigningKey::from_pem(&self.app_key_pem)?,
+            alipay_key: VerifyingKey::from_pem(&self.alipay_key_pem)?,
+            gateway_url: self.gateway_url,
+            notify_url: self.notify_url,
+            product_code: self.product_code,
+        })
     }
 }

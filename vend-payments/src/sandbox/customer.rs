@@ -1,0 +1,153 @@
+//! What a customer does with a code: scan it and pay it.
+
+use std::format;
+use std::prelude::v1::*;
+use std::sync::Arc;
+
+use super::book::{Event, Key, Line, Order, Provider};
+use super::{Inner, deliver, draw, now_ms};
+
+/// The payment password of every customer of the sandbox.
+pub const PAYMENT_PASSWORD: &str = "123456";
+
+/// A payment made.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Paid {
+    /// `wechat` or `alipay`.
+    pub wallet: String,
+    /// The attempt's id.
+    pub out_trade_no: String,
+    /// What the order cost, in fen.
+    pub amount_minor: u32,
+    /// When, in Unix milliseconds.
+    pub paid_ms: i64,
+}
+
+/// Why a code is not paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayError {
+    /// No wallet made it, or a newer one replaced it.
+    #[error("this code is not known")]
+    UnknownCode,
+    /// Its time is over.
+    #[error("this code has expired")]
+    Expired,
+    /// The merchant closed the order.
+    #[error("this order was closed")]
+    Closed,
+    /// It is paid already.
+    #[error("this order is already paid")]
+    AlreadyPaid,
+    /// Not the customer's password.
+    #[error("the password is wrong")]
+    WrongPassword,
+    /// The ledger could not be written: nothing happened, or it will be found after a restart.
+    #[error("the wallet is out of order")]
+    OutOfOrder,
+}
+
+impl PayError {
+    /// A word for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownCode => "unknown_code",
+            Self::Expired => "expired",
+            Self::Closed => "closed",
+            Self::AlreadyPaid => "already_paid",
+            Self::WrongPassword => "wrong_password",
+            Self::OutOfOrder => "out_of_order",
+        }
+    }
+}
+
+/// The order of a code, as long as it can be paid.
+pub(super) fn payable(order: &Order, now: i64) -> Result<(), PayError> {
+    if order.paid.is_some() {
+        Err(PayError::AlreadyPaid)
+    } else if order.closed_ms.is_some() {
+        Err(PayError::Closed)
+    } else if order.is_expired(now) {
+        Err(PayError::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+/// Looks a code up as a scan does. With it an order at Alipay becomes a trade.
+pub(super) async fn scan(inner: &Arc<Inner>, code: &str) -> Result<Order, PayError> {
+    let found = inner.store.book().by_code(code).cloned();
+    let order = found.ok_or(PayError::UnknownCode)?;
+    if order.scanned || payable(&order, now_ms()).is_err() {
+        return Ok(order);
+    }
+    let inner = Arc::clone(inner);
+    // A task of its own: the phone going away must not leave a written line out of the book.
+    let task = tokio::spawn(async move {
+        let _gate = inner.store.gate(&order.key).await;
+        let present = inner.store.book().get(&order.key).cloned().ok_or(PayError::UnknownCode)?;
+        if present.scanned || payable(&present, now_ms()).is_err() {
+            return Ok(present);
+        }
+        let line = line(&present.key, now_ms(), Event::Scanned);
+        inner.store.commit(Vec::from([line])).await.map_err(|_| PayError::OutOfOrder)?;
+        inner.store.book().get(&order.key).cloned().ok_or(PayError::UnknownCode)
+    });
+    task.await.unwrap_or(Err(PayError::OutOfOrder))
+}
+
+/// Pays a code. `coupon_minor` is what a coupon of the wallet pays for the customer.
+pub(super) async fn pay(
+    inner: &Arc<Inner>,
+    code: &str,
+    password: &str,
+    coupon_minor: u32,
+) -> Result<Paid, PayError> {
+    let (inner, code) = (Arc::clone(inner), String::from(code));
+    let wrong = password != PAYMENT_PASSWORD;
+    let task = tokio::spawn(async move {
+        let key = inner.store.book().by_code(&code).map(|order| order.key.clone());
+        let key = key.ok_or(PayError::UnknownCode)?;
+        let _gate = inner.store.gate(&key).await;
+        let found = inner.store.book().by_code(&code).cloned();
+        let order = found.ok_or(PayError::UnknownCode)?;
+        let now = now_ms();
+        payable(&order, now)?;
+        if wrong {
+            return Err(PayError::WrongPassword);
+        }
+        let event = Event::Paid {
+            transaction: transaction(key.0, now).ok_or(PayError::OutOfOrder)?,
+            payer_minor: order.new.amount_minor.saturating_sub(coupon_minor),
+            double: draw::fault(inner.config.seed, &key.1, "double", inner.config.faults.double_permille),
+            late_ms: draw::fault(inner.config.seed, &key.1, "late", inner.config.faults.late_permille)
+                .then_some(inner.config.faults.late_ms),
+        };
+        inner.store.commit(Vec::from([line(&key, now, event)])).await.map_err(|_| PayError::OutOfOrder)?;
+        deliver::spawn(&inner, key.clone(), String::from("payment"));
+        Ok(Paid {
+            wallet: String::from(key.0.as_str()),
+            out_trade_no: key.1,
+            amount_minor: order.new.amount_minor,
+            paid_ms: now,
+        })
+    });
+    task.await.unwrap_or(Err(PayError::OutOfOrder))
+}
+
+pub(super) fn line(key: &Key, at_ms: i64, event: Event) -> Line {
+    Line { at_ms, wallet: key.0, out_trade_no: key.1.clone(), event }
+}
+
+/// A number in the wallet's own form: 28 digits each, WeChat's begin with 42000, Alipay's with the date.
+fn transaction(provider: Provider, now: i64) -> Option<String> {
+    let day: String =
+        crate::wallet::time::plain(now)?.chars().take(10).filter(char::is_ascii_digit).collect();
+    Some(match provider {
+        Provider::WeChat => {
+            format!("42000{}{day}{}", draw::text(draw::DIGITS, 5)?, draw::text(draw::DIGITS, 10)?)
+        }
+        Provider::Alipay => format!("{day}{}", draw::text(draw::DIGITS, 20)?),
+    })
+}
