@@ -125,13 +125,15 @@ async fn a_connection_cut_anywhere_is_ended_once() {
 
 #[tokio::test]
 async fn a_connection_that_does_not_log_in_is_ended_and_gives_its_place_free() {
-    let limits = Limits { connections: 2, connect_timeout: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { connections: 2, connect_timeout: Duration::from_secs(1), ..Limits::default() };
     let mut fixture = Fixture::with(limits, 1_000).await;
     let mut silent = Raw::open(&fixture).await;
     let mut slow = Raw::open(&fixture).await;
     slow.send(&[0x10]).await;
     let mut one_more = Raw::open(&fixture).await;
+    let started = tokio::time::Instant::now();
     assert_eq!(one_more.packet().await, None, "over the limit");
+    assert!(started.elapsed() < Duration::from_millis(800), "it was let in and only timed out");
     assert_eq!(silent.packet().await, None);
     assert_eq!(slow.packet().await, None);
     drop((silent, slow));
