@@ -12,7 +12,7 @@ fn main() {
     plant.refill(lane, 3);
 
     let time = plant.timer(clock.delay());
-    let [mut spiral] = plant.spirals::<1, _>(time.clone());
+    let [mut spiral] = plant.spirals::<1, _>(&time);
     let mut beam = plant.ir_beam(time);
     for vend in 1..=3 {
         if vend == 2 {

@@ -37,7 +37,7 @@ const SENSOR_TEST_EVERY_MS: u32 = 2_000;
 /// let plant = Plant::new(PlantConfig::default(), clock.clone());
 /// plant.refill(LaneId::new(0), 5);
 /// let time = plant.timer(clock.delay());
-/// let mut board = LocalBoard::new(BoardConfig::default(), plant.spirals::<4, _>(time.clone()),
+/// let mut board = LocalBoard::new(BoardConfig::default(), plant.spirals::<4, _>(&time),
 ///     plant.ir_beam(time.clone()), time);
 /// let (mut handle, mut motion) = board.split();
 ///

@@ -103,3 +103,84 @@ impl<E: OutputPin, R: InputPin, T: Clock + DelayNs> DropSensor for IrBeam<E, R, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::convert::Infallible;
+
+    use embedded_hal::digital::ErrorType;
+
+    use super::*;
+
+    struct Pin<'a>(&'a Cell<bool>);
+
+    impl ErrorType for Pin<'_> {
+        type Error = Infallible;
+    }
+
+    impl OutputPin for Pin<'_> {
+        fn set_low(&mut self) -> Result<(), Infallible> {
+            self.0.set(false);
+            Ok(())
+        }
+
+        fn set_high(&mut self) -> Result<(), Infallible> {
+            self.0.set(true);
+            Ok(())
+        }
+    }
+
+    impl InputPin for Pin<'_> {
+        fn is_high(&mut self) -> Result<bool, Infallible> {
+            Ok(self.0.get())
+        }
+
+        fn is_low(&mut self) -> Result<bool, Infallible> {
+            Ok(!self.0.get())
+        }
+    }
+
+    struct NoTime;
+
+    impl Clock for NoTime {
+        fn now(&self) -> Instant {
+            Instant::ORIGIN
+        }
+    }
+
+    impl DelayNs for NoTime {
+        async fn delay_ns(&mut self, _: u32) {}
+    }
+
+    /// How many passages are told when the beam is dark for this many samples of 2 ms.
+    fn passages(dark_samples: u64) -> usize {
+        let (emitter, light) = (Cell::new(true), Cell::new(true));
+        let mut beam = IrBeam::new(Pin(&emitter), Pin(&light), NoTime);
+        (0..dark_samples + 20)
+            .filter(|sample| {
+                light.set(*sample < 10 || *sample >= 10 + dark_samples);
+                matches!(beam.sample(Instant::from_millis(sample * 2)), Sight::Passed { .. })
+            })
+            .count()
+    }
+
+    #[test]
+    fn a_spark_is_nothing_a_product_is_a_passage_and_an_obstacle_is_not() {
+        assert_eq!(passages(0), 0);
+        assert_eq!(passages(1), 0);
+        assert_eq!(passages(2), 1);
+        assert_eq!(passages(u64::from(MAX_BREAK_MS) / 2), 1);
+        assert_eq!(passages(u64::from(MAX_BREAK_MS) / 2 + 1), 0);
+    }
+
+    #[test]
+    fn the_emitter_is_off_before_the_first_test_and_after_the_driver() {
+        let (emitter, light) = (Cell::new(true), Cell::new(true));
+        let beam = IrBeam::new(Pin(&emitter), Pin(&light), NoTime);
+        assert!(!emitter.get());
+        emitter.set(true);
+        drop(beam);
+        assert!(!emitter.get());
+    }
+}

@@ -7,8 +7,9 @@ use crate::{Instant, VendLimits};
 /// Sorts what a drop sensor sees during a vend: before the window a late fall of the sale before, inside it this
 /// vend's product.
 ///
-/// The window opens when the motor leaves home and closes [`VendLimits::settle_ms`] after it stopped. A break belongs
-/// to the window in which it *began*; one that has begun at closing time is waited for, [`MAX_BREAK_MS`] at most.
+/// The window opens when the motor leaves home and closes [`VendLimits::settle_ms`] after it stopped, or, once
+/// something was seen, [`DROP_TAIL_MS`] after that. A break belongs to the window in which it *began*; one that has
+/// begun at closing time is waited for, [`MAX_BREAK_MS`] at most.
 /// Pure: mechanisms feed it samples and ask it when to stop waiting.
 ///
 /// ```
@@ -26,6 +27,7 @@ use crate::{Instant, VendLimits};
 pub struct DropWindow {
     opened: Option<Instant>,
     dark_since: Option<Instant>,
+    last_break: Option<Instant>,
     report: WindowReport,
 }
 
@@ -48,6 +50,7 @@ impl DropWindow {
         Self {
             opened: None,
             dark_since: None,
+            last_break: None,
             report: WindowReport { breaks: 0, first: None, early_breaks: 0, fault: false },
         }
     }
@@ -67,6 +70,7 @@ impl DropWindow {
                 Some(opened) if since >= opened => {
                     self.report.breaks = self.report.breaks.saturating_add(1);
                     self.report.first.get_or_insert(since);
+                    self.last_break = Some(since);
                 }
                 _ => self.report.early_breaks = self.report.early_breaks.saturating_add(1),
             },
@@ -88,12 +92,73 @@ impl DropWindow {
             self.report.fault |= stuck;
             return stuck;
         }
-        let wait_ms = if self.seen() { limits.settle_ms.min(DROP_TAIL_MS) } else { limits.settle_ms };
-        now.millis_since(stopped) >= u32::from(wait_ms)
+        let settled = stopped.after_ms(limits.settle_ms.into());
+        let tail_ms = DROP_TAIL_MS.into();
+        let closes = match self.last_break {
+            None => settled,
+            // Bounded, or a beam that flickers would keep the window open for ever.
+            Some(seen) => stopped.max(seen).after_ms(tail_ms).min(settled.after_ms(tail_ms)),
+        };
+        now >= closes
     }
 
     /// What was seen so far.
     pub const fn report(&self) -> WindowReport {
         self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOPPED: Instant = Instant::from_millis(1_000);
+
+    fn window() -> DropWindow {
+        let mut window = DropWindow::new();
+        window.open(Instant::from_millis(100));
+        window
+    }
+
+    /// When the window closes, given what is seen from 1,000 ms on.
+    fn closes_at(window: &mut DropWindow, sight: impl Fn(u64) -> Sight) -> u64 {
+        let limits = VendLimits { settle_ms: 1_500, ..VendLimits::default() };
+        for ms in (1_000..).step_by(2) {
+            if window.closed(&limits, STOPPED, Instant::from_millis(ms)) {
+                return ms;
+            }
+            window.sample(sight(ms + 2));
+        }
+        0
+    }
+
+    fn passed(at_ms: u64) -> impl Fn(u64) -> Sight {
+        move |ms| if ms == at_ms { Sight::Passed { since: Instant::from_millis(ms) } } else { Sight::Clear }
+    }
+
+    #[test]
+    fn it_closes_when_the_time_is_over() {
+        assert_eq!(closes_at(&mut window(), |_| Sight::Clear), 2_500);
+        assert_eq!(closes_at(&mut window(), passed(1_100)), 1_350);
+        assert_eq!(closes_at(&mut window(), passed(2_498)), 2_748);
+    }
+
+    #[test]
+    fn what_began_before_it_opened_is_not_its_own() {
+        let mut window = window();
+        window.sample(Sight::Passed { since: Instant::from_millis(99) });
+        assert_eq!((window.report().breaks, window.report().early_breaks), (0, 1));
+    }
+
+    #[test]
+    fn a_darkness_that_stays_is_a_fault_and_a_flicker_ends() {
+        let mut dark = window();
+        let since = Instant::from_millis(1_200);
+        let ended = closes_at(&mut dark, |ms| if ms > 1_200 { Sight::Dark { since } } else { Sight::Clear });
+        assert_eq!(ended, 1_802);
+        assert!(dark.report().fault && !dark.seen());
+
+        let flicker = |ms| Sight::Passed { since: Instant::from_millis(ms) };
+        assert_eq!(closes_at(&mut window(), flicker), 2_750);
     }
 }

@@ -154,7 +154,8 @@ impl DelayNs for VirtualDelay {
 /// A desktop stops a process for tens of milliseconds when it likes, which no control board does; a coil would turn
 /// past its home switch meanwhile. So this clock moves on by at most a few milliseconds between two looks at it
 /// ([`with_max_step_ms`](Self::with_max_step_ms)): a process that was stopped finds its world stopped too. Firmware
-/// that looks every 2 ms never notices; in a process that hardly looks, the clock lags behind the real one.
+/// that looks every 2 ms never notices; in a process that hardly looks, the clock lags behind the real one. The step
+/// must be more than those 2 ms.
 #[derive(Clone, Debug)]
 pub struct RealClock(Arc<Mutex<Real>>);
 
@@ -199,5 +200,26 @@ impl Clock for RealClock {
         real.looked = looked;
         real.now_ns = real.now_ns.saturating_add(u64::try_from(step_ns).unwrap_or(u64::MAX));
         Instant::from_millis(real.now_ns / NS_PER_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_stopped_finds_its_world_stopped() {
+        let clock = RealClock::starting_at(Instant::from_millis(70)).with_max_step_ms(3);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        assert!(clock.now() <= Instant::from_millis(73));
+        let before = clock.now();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(clock.now() > before, "and goes on");
+    }
+
+    #[test]
+    #[should_panic(expected = "something other than the virtual clock")]
+    fn waiting_for_nothing_is_reported() {
+        VirtualClock::new().block_on(core::future::pending::<()>());
     }
 }

@@ -26,7 +26,7 @@
 //! plant.inject(lane, Fault::Item(ItemFault::Hang));
 //!
 //! let time = plant.timer(clock.delay());
-//! let [mut spiral] = plant.spirals::<1, _>(time.clone());
+//! let [mut spiral] = plant.spirals::<1, _>(&time);
 //! let outcome = clock.block_on(spiral.vend(&VendLimits::default(), &mut plant.ir_beam(time)));
 //! assert_eq!(outcome.drop, DropReport::NotSeen);
 //!

@@ -38,11 +38,11 @@ impl ErrorType for MotorPin {
 
 impl OutputPin for MotorPin {
     fn set_low(&mut self) -> Result<(), PlantError> {
-        self.plant.pin(self.epoch, |plant| plant.switch_motor(self.lane, false))
+        self.plant.pin(self.epoch, |mut plant| plant.switch_motor(self.lane, false))
     }
 
     fn set_high(&mut self) -> Result<(), PlantError> {
-        self.plant.pin(self.epoch, |plant| plant.switch_motor(self.lane, true))
+        self.plant.pin(self.epoch, |mut plant| plant.switch_motor(self.lane, true))
     }
 }
 
@@ -77,7 +77,7 @@ pub struct BeamEmitter {
 
 impl BeamEmitter {
     fn switch(&mut self, on: bool) -> Result<(), PlantError> {
-        self.plant.pin(self.epoch, |plant| {
+        self.plant.pin(self.epoch, |mut plant| {
             plant.switch_emitter(on);
             Ok(())
         })
@@ -111,7 +111,7 @@ impl ErrorType for BeamReceiver {
 
 impl InputPin for BeamReceiver {
     fn is_high(&mut self) -> Result<bool, PlantError> {
-        self.plant.pin(self.epoch, |plant| plant.receiver_sees_light())
+        self.plant.pin(self.epoch, |mut plant| plant.receiver_sees_light())
     }
 
     fn is_low(&mut self) -> Result<bool, PlantError> {

@@ -177,7 +177,7 @@ impl Plant {
     /// Drivers for the first `LANES` lanes.
     pub fn spirals<const LANES: usize, D: DelayNs + Clone>(
         &self,
-        time: Timer<PlantClock, D>,
+        time: &Timer<PlantClock, D>,
     ) -> [SimSpiral<D>; LANES] {
         array::from_fn(|index| {
             // A lane past the last is one that does not exist, which is what a wrong index should be.
@@ -282,13 +282,13 @@ impl Plant {
     pub(super) fn pin<R>(
         &self,
         epoch: u64,
-        f: impl FnOnce(&mut PinAccess<'_>) -> Result<R, PlantError>,
+        f: impl FnOnce(PinAccess<'_>) -> Result<R, PlantError>,
     ) -> Result<R, PlantError> {
         self.with(|inner, now| {
             if inner.epoch != epoch || !inner.state.powered() {
                 return Err(PlantError::NoPower);
             }
-            f(&mut PinAccess { inner, now })
+            f(PinAccess { inner, now })
         })
     }
 

@@ -471,7 +471,7 @@ impl PlantState {
         let thrown = throw(self.config.seed, Throw::RunFault, run, MILLION);
         if thrown >= self.config.faults.jam_ppm {
             None
-        } else if thrown % 2 == 0 {
+        } else if thrown.is_multiple_of(2) {
             Some(RunFault::Stall)
         } else {
             Some(RunFault::NoReturn)
