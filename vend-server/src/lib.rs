@@ -1,5 +1,6 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
 
+pub mod engine;
 pub mod gateway;
-
 pub mod store;
+pub mod web;

@@ -1,0 +1,221 @@
+//! Attempts that wait for payment: asked about on a schedule, closed when their order is given up.
+
+use std::sync::Arc;
+
+use vend_payments::wallet::{
+    AccountId, AttemptId, CallError, CloseOutcome, ClosePayment, CloseReason, QueryResult, Wallet,
+};
+
+use super::{
+    Engine, EngineError,
+    jobs::Next,
+    millis, now_ms,
+    rows::{machine_id, note, order_id, release},
+};
+use crate::store::StoreError;
+
+/// Try again after this when the wallet did not answer, in milliseconds.
+const RETRY_MS: i64 = 2_000;
+
+/// What is known of an attempt after asking its wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its claim was applied.
+    Paid,
+    /// It can never be paid.
+    Closed,
+    /// It waits for payment.
+    Open,
+    /// The wallet knows nothing of it.
+    Nowhere,
+}
+
+struct Row {
+    id: AttemptId,
+    wallet: Arc<dyn Wallet>,
+    queries: i64,
+}
+
+impl Engine {
+    /// Asks whether an attempt was paid: a lost notification must not lose a sale.
+    pub(super) async fn run_query(&self, attempt: &str) -> Result<Next, EngineError> {
+        let Some(row) = self.attempt_row(attempt).await? else { return Ok(Next::Done) };
+        match self.ask(&row).await? {
+            Ok(Standing::Paid) => return Ok(Next::Done),
+            Ok(Standing::Closed) => {
+                self.attempt_closed(attempt).await?;
+                return Ok(Next::Done);
+            }
+            Ok(Standing::Open | Standing::Nowhere) => {}
+            Err(error) => tracing::info!(attempt, %error, "query failed"),
+        }
+        let (id, done) = (attempt.to_owned(), row.queries + 1);
+        self.db()
+            .writer()
+            .write("count query", async move |conn| {
+                sqlx::query("UPDATE attempts SET queries = $2 WHERE id = $1")
+                    .bind(&id)
+                    .bind(done)
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            })
+            .await?;
+        let plan = &self.settings().query_after;
+        let at = usize::try_from(done).unwrap_or(usize::MAX).min(plan.len().saturating_sub(1));
+        let gap = match (at.checked_sub(1).and_then(|before| plan.get(before)), plan.get(at)) {
+            (Some(before), Some(after)) => millis(after.saturating_sub(*before)),
+            _ => RETRY_MS,
+        };
+        Ok(Next::At(now_ms() + gap.max(50)))
+    }
+
+    /// Closes an attempt that nobody is meant to pay any more.
+    pub(super) async fn run_close(&self, attempt: &str) -> Result<Next, EngineError> {
+        let Some(row) = self.attempt_row(attempt).await? else { return Ok(Next::Done) };
+        Ok(if self.end_attempt(&row).await? { Next::Done } else { Next::At(now_ms() + RETRY_MS) })
+    }
+
+    /// Gives an unpaid order up: first its attempts are closed at the wallet, then its stock is released.
+    pub(super) async fn run_expire(&self, order: &str) -> Result<Next, EngineError> {
+        let Ok(id) = order.parse::<i64>() else { return Ok(Next::Done) };
+        let attempts: Vec<String> = sqlx::query_scalar(
+            "SELECT attempts.id FROM attempts JOIN orders ON orders.id = order_id
+             WHERE order_id = $1 AND orders.state IN ('preparing', 'offered')
+               AND attempts.state IN ('created', 'offered', 'unknown')",
+        )
+        .bind(id)
+        .fetch_all(self.db().readers())
+        .await
+        .map_err(StoreError::from)?;
+        for attempt in attempts {
+            let Some(row) = self.attempt_row(&attempt).await? else { continue };
+            if !self.end_attempt(&row).await? {
+                return Ok(Next::At(now_ms() + RETRY_MS));
+            }
+        }
+        let now = now_ms();
+        let write = self.db().writer().write("expire", async move |conn| {
+            // Guarded by the attempts too: one that was paid just now has made the order 'paid'.
+            let machine: Option<i64> = sqlx::query_scalar(
+                "UPDATE orders SET state = 'closed', ended_ms = $2 WHERE id = $1 AND state IN ('preparing', 'offered')
+                 AND NOT EXISTS (SELECT 1 FROM attempts WHERE order_id = $1 AND state IN ('created', 'offered', 'unknown'))
+                 RETURNING machine",
+            )
+            .bind(id)
+            .bind(now)
+            .fetch_optional(&mut *conn)
+            .await?;
+            if machine.is_some() {
+                release(conn, id).await?;
+                note(conn, id, None, now, "closed unpaid").await?;
+            }
+            let waiting: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM orders WHERE id = $1 AND state IN ('preparing', 'offered')")
+                    .bind(id)
+                    .fetch_one(conn)
+                    .await?;
+            Ok((machine, waiting))
+        });
+        let (machine, waiting) = write.await?;
+        if let Some(machine) = machine {
+            self.changed(machine_id(machine)?, Some(order_id(id)?));
+        }
+        Ok(if waiting == 0 { Next::Done } else { Next::At(now_ms() + RETRY_MS) })
+    }
+
+    /// Brings an attempt to an end: paid, or closed for ever. `false`: try again.
+    async fn end_attempt(&self, row: &Row) -> Result<bool, EngineError> {
+        let reason = match self.ask(row).await? {
+            Ok(Standing::Paid) => return Ok(true),
+            Ok(Standing::Closed) => {
+                self.attempt_closed(row.id.as_str()).await?;
+                return Ok(true);
+            }
+            Ok(Standing::Open) => CloseReason::Unpaid,
+            Ok(Standing::Nowhere) => CloseReason::Unknown,
+            Err(error) => {
+                tracing::info!(attempt = row.id.as_str(), %error, "query before closing failed");
+                return Ok(false);
+            }
+        };
+        let close = ClosePayment { attempt: &row.id, reason };
+        let outcome = match row.wallet.close_request(&super::context()?, &close) {
+            Ok(request) => match self.call(request).await {
+                Ok(response) => row.wallet.read_close(now_ms(), &close, &response),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(CloseOutcome::Closed | CloseOutcome::NotFound) => {
+                self.attempt_closed(row.id.as_str()).await?;
+                Ok(true)
+            }
+            // Paid in this very moment, or paid and given back: the next query brings the claim.
+            Ok(other) => {
+                tracing::info!(attempt = row.id.as_str(), ?other, "not closed");
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::info!(attempt = row.id.as_str(), %error, "close failed");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks the wallet, and applies a claim that it brings.
+    async fn ask(&self, row: &Row) -> Result<Result<Standing, CallError>, EngineError> {
+        let result = match row.wallet.query_request(&super::context()?, &row.id) {
+            Ok(request) => match self.call(request).await {
+                Ok(response) => row.wallet.read_query(now_ms(), &row.id, &response),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        Ok(match result {
+            Ok(QueryResult::Paid(claim) | QueryResult::Refunded(claim)) => {
+                self.apply_claim(claim).await?;
+                Ok(Standing::Paid)
+            }
+            Ok(QueryResult::Closed) => Ok(Standing::Closed),
+            Ok(QueryResult::NotPaid) => Ok(Standing::Open),
+            Ok(QueryResult::NotFound) => Ok(Standing::Nowhere),
+            Ok(_) => Err(CallError::unknown("an answer of an unlisted kind")),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn attempt_row(&self, attempt: &str) -> Result<Option<Row>, EngineError> {
+        let row: Option<(String, i64)> = sqlx::query_as(
+            "SELECT account, queries FROM attempts WHERE id = $1 AND state IN ('created', 'offered', 'unknown')",
+        )
+        .bind(attempt)
+        .fetch_optional(self.db().readers())
+        .await
+        .map_err(StoreError::from)?;
+        let Some((account, queries)) = row else { return Ok(None) };
+        let bad = || EngineError::Row("attempts");
+        let account = AccountId::new(&account).map_err(|_| bad())?;
+        let wallet = self.wallet(&account).ok_or_else(bad)?;
+        Ok(Some(Row { id: AttemptId::new(attempt).map_err(|_| bad())?, wallet, queries }))
+    }
+
+    async fn attempt_closed(&self, attempt: &str) -> Result<(), EngineError> {
+        let id = attempt.to_owned();
+        let write = self.db().writer().write("attempt closed", async move |conn| {
+            sqlx::query(
+                "UPDATE attempts SET state = 'closed' WHERE id = $1 AND state IN ('created', 'offered', 'unknown')",
+            )
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+            sqlx::query("DELETE FROM jobs WHERE kind IN ('query', 'close') AND subject = $1")
+                .bind(&id)
+                .execute(conn)
+                .await?;
+            Ok(())
+        });
+        Ok(write.await?)
+    }
+}
