@@ -10,7 +10,7 @@ use super::{ItemFault, RunFault};
 /// ```
 /// use vend_hal::sim::PlantConfig;
 ///
-/// let demo = PlantConfig { turn_ms: 300, ..PlantConfig::fast() };
+/// let demo = PlantConfig { lanes: 6, ..PlantConfig::fast() };
 /// assert!(demo.turn_ms < PlantConfig::default().turn_ms);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! The board's two sides together.
 
 use core::convert::Infallible;
-use core::future::pending;
+use core::future::{Future, pending, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 
-use vend_hal::sim::{Fault, ItemFault, Plant, PlantConfig, VirtualClock};
+use embedded_hal_async::delay::DelayNs;
+use vend_hal::sim::{BeamCondition, Fault, ItemFault, Plant, PlantConfig, RealClock, VirtualClock};
 use vend_hal::{
-    Attempt, BoardConfig, BoardHandle, Clock, ConfigHash, ControlBoard, DropReport, DropSensor, LaneId,
-    LocalBoard, Mechanism, MotorCode, NoDropSensor, Nonce, NotStarted, OpenRefused, Outcome, SensorState,
-    Timer, VendCommand, VendId, VendLimits, VendState,
+    Attempt, BoardConfig, BoardHandle, Clock, ConfigHash, ControlBoard, DropReport, DropSensor, Instant,
+    LaneId, LocalBoard, Mechanism, MotorCode, NoDropSensor, Nonce, NotStarted, OpenRefused, Outcome,
+    SensorState, Timer, VendCommand, VendId, VendLimits, VendState,
 };
 
 use super::{LANE, limits};
@@ -191,10 +194,10 @@ fn the_sensor_is_known_before_a_sale() {
     let machine = async {
         clock.delay_ms(100).await;
         assert_eq!(handle.query().sensor, SensorState::Ok);
-        plant.set_beam(vend_hal::sim::BeamCondition::Blocked);
+        plant.set_beam(BeamCondition::Blocked);
         clock.delay_ms(2_100).await;
         assert!(matches!(handle.query().sensor, SensorState::Fault(_)));
-        plant.set_beam(vend_hal::sim::BeamCondition::Clear);
+        plant.set_beam(BeamCondition::Clear);
         clock.delay_ms(2_100).await;
         assert_eq!(handle.query().sensor, SensorState::Ok);
         assert_eq!(handle.query().late_drops, 0, "fog is no product");
@@ -210,4 +213,47 @@ fn a_lane_the_board_does_not_have_is_refused() {
     handle.open(NONCE).unwrap();
     let refused = handle.start(&VendCommand { lane: LaneId::new(1), ..command(1) });
     assert_eq!(refused, Err(vend_hal::StartRefused::NoSuchLane));
+}
+
+/// Waits in real time, for an executor that polls all the time.
+#[derive(Clone)]
+struct RealDelay;
+
+impl DelayNs for RealDelay {
+    async fn delay_ns(&mut self, ns: u32) {
+        let end = std::time::Instant::now() + std::time::Duration::from_nanos(ns.into());
+        poll_fn(|_| if std::time::Instant::now() >= end { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+#[test]
+fn it_runs_in_real_time_on_an_executor_that_stumbles() {
+    let clock = RealClock::starting_at(Instant::ORIGIN);
+    let plant = Plant::new(PlantConfig { lanes: 1, ..PlantConfig::fast() }, clock);
+    plant.refill(LANE, 1);
+    let time = plant.timer(RealDelay);
+    let mut board = LocalBoard::new(
+        BoardConfig::default(),
+        plant.spirals::<1, _>(&time),
+        plant.ir_beam(time.clone()),
+        time,
+    );
+    let (handle, mut motion) = board.split();
+    handle.open(NONCE).unwrap();
+    handle.start(&command(1)).unwrap();
+    let mut run = pin!(motion.run());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut polls = 0_u32;
+    let outcome = loop {
+        assert!(run.as_mut().poll(&mut context).is_pending());
+        if let VendState::Done { outcome, .. } = handle.poll() {
+            break outcome;
+        }
+        // Much longer than the home switch is closed, now and then.
+        polls += 1;
+        let stumbles = polls.is_multiple_of(40);
+        std::thread::sleep(std::time::Duration::from_millis(if stumbles { 150 } else { 1 }));
+    };
+    assert_eq!((outcome.motor, outcome.drop), (MotorCode::Ok, DropReport::Seen));
+    assert_eq!(plant.lane(LANE).items, 0);
 }
