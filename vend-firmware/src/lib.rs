@@ -1,2 +1,5 @@
 #![no_std]
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "main")]
+pub mod journal;
