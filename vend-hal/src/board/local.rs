@@ -25,7 +25,10 @@ const SENSOR_TEST_EVERY_MS: u32 = 2_000;
 /// [`split`](Self::split) gives its two sides: a [`BoardHandle`] that answers commands at once, for whoever speaks
 /// for the machine (its main loop, or a link to another chip), and a [`Motion`] that runs vends. Motion goes on
 /// while commands are answered, because the two are two futures: two tasks of an executor, or one task that joins
-/// them. They share a cell and so must stay on one thread.
+/// them. They share a cell and so must stay on one thread: one executor of a chip, or the local task set of a PC's.
+///
+/// The side that speaks over a link owns the handle, decodes a command, calls the handle's method and encodes what it
+/// returns; nothing in between waits, so the answer is as quick as the link.
 ///
 /// ```
 /// # #[cfg(feature = "sim")] {

@@ -319,8 +319,17 @@ impl<'a> Fields<'a> {
     }
 
     fn run(&mut self) -> Result<u64, ParseEventError> {
-        self.read("run")
+        self.number("run")
     }
+
+    fn number(&mut self, key: &str) -> Result<u64, ParseEventError> {
+        self.read(key).and_then(small)
+    }
+}
+
+/// No plant counts or turns that far; refusing it here keeps the plant's arithmetic from overflowing.
+const fn small(number: u64) -> Result<u64, ParseEventError> {
+    if number < 1 << 60 { Ok(number) } else { Err(ParseEventError) }
 }
 
 impl FromStr for PlantEvent {
@@ -335,48 +344,48 @@ impl FromStr for PlantEvent {
             "run-started" => Happening::RunStarted {
                 run: f.run()?,
                 lane: f.lane()?,
-                angle: f.read("angle")?,
+                angle: f.number("angle")?,
                 fault: f.maybe("fault")?,
-                stop_angle: f.maybe("stop")?,
+                stop_angle: f.maybe("stop")?.map(small).transpose()?,
             },
             "current-flowed" => Happening::CurrentFlowed { run: f.run()?, lane: f.lane()? },
             "home-opened" => {
-                Happening::HomeOpened { run: f.run()?, lane: f.lane()?, angle: f.read("angle")? }
+                Happening::HomeOpened { run: f.run()?, lane: f.lane()?, angle: f.number("angle")? }
             }
             "home-closed" => {
-                Happening::HomeClosed { run: f.run()?, lane: f.lane()?, angle: f.read("angle")? }
+                Happening::HomeClosed { run: f.run()?, lane: f.lane()?, angle: f.number("angle")? }
             }
             "item-lagged" => Happening::ItemLagged {
                 run: f.run()?,
                 lane: f.lane()?,
-                item: f.read("item")?,
-                angle: f.read("angle")?,
-                push_angle: f.read("push")?,
+                item: f.number("item")?,
+                angle: f.number("angle")?,
+                push_angle: f.number("push")?,
             },
             "item-pushed" => Happening::ItemPushed {
                 run: f.run()?,
                 lane: f.lane()?,
-                item: f.read("item")?,
-                angle: f.read("angle")?,
+                item: f.number("item")?,
+                angle: f.number("angle")?,
                 fault: f.maybe("fault")?,
                 falls_at: f.maybe("falls")?.map(Instant::from_millis),
             },
             "item-fell" => Happening::ItemFell {
                 run: f.run()?,
                 lane: f.lane()?,
-                item: f.read("item")?,
+                item: f.number("item")?,
                 missed: f.read("missed")?,
             },
-            "item-seen" => Happening::ItemSeen { run: f.run()?, lane: f.lane()?, item: f.read("item")? },
+            "item-seen" => Happening::ItemSeen { run: f.run()?, lane: f.lane()?, item: f.number("item")? },
             "run-ended" => Happening::RunEnded {
                 run: f.run()?,
                 lane: f.lane()?,
-                angle: f.read("angle")?,
+                angle: f.number("angle")?,
                 cause: f.read("cause")?,
             },
             "refilled" => Happening::Refilled { lane: f.lane()?, items: f.read("items")? },
             "item-removed" => {
-                Happening::ItemRemoved { run: f.run()?, lane: f.lane()?, item: f.read("item")? }
+                Happening::ItemRemoved { run: f.run()?, lane: f.lane()?, item: f.number("item")? }
             }
             "power-cut" => Happening::PowerCut,
             "power-restored" => Happening::PowerRestored,

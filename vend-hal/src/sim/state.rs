@@ -148,27 +148,21 @@ impl PlantState {
         self.lanes.iter().fold(0, |sum, lane| sum.saturating_add(self.lane_current_ma(lane, now)))
     }
 
-    /// The item that darkens the beam now.
-    pub(super) fn darkness(&self, now: Instant) -> Option<Happening> {
-        self.passing
-            .iter()
-            .find(|item| item.darkens(now, self.config.break_ms))
-            .map(|item| Happening::ItemSeen { run: item.run, lane: item.lane, item: item.item })
-    }
-
     /// Whether the receiver sees light, and the event that must be logged before it shows that it does not.
     pub(super) fn receiver(&self, now: Instant) -> (bool, Option<Happening>) {
         match (self.beam, self.emitter_on) {
             (BeamCondition::Glare, _) => (true, None),
             (BeamCondition::Blocked, _) | (_, false) => (false, None),
-            (BeamCondition::Clear, true) => match self.darkness(now) {
-                None => (true, None),
-                Some(seen) => {
-                    let Happening::ItemSeen { item, .. } = seen else { return (false, None) };
-                    let new = self.passing.iter().any(|passing| passing.item == item && !passing.seen);
-                    (false, new.then_some(seen))
-                }
-            },
+            (BeamCondition::Clear, true) => {
+                let mut dark = self.passing.iter().filter(|item| item.darkens(now, self.config.break_ms));
+                let light = dark.clone().next().is_none();
+                let seen = dark.find(|item| !item.seen).map(|item| Happening::ItemSeen {
+                    run: item.run,
+                    lane: item.lane,
+                    item: item.item,
+                });
+                (light, seen)
+            }
         }
     }
 

@@ -31,9 +31,15 @@ fn every_event_survives_as_text() {
     for event in log() {
         assert_eq!(event.to_string().parse(), Ok(event));
     }
-    for line in
-        ["", "7", "x power-cut", "7 power-cut now", "7 refilled lane=300 items=1", "7 item-seen run=1 lane=0"]
-    {
+    for line in [
+        "",
+        "7",
+        "x power-cut",
+        "7 power-cut now",
+        "7 refilled lane=300 items=1",
+        "7 item-seen run=18446744073709551615 lane=0 item=1",
+        "7 item-seen run=1 lane=0",
+    ] {
         assert!(line.parse::<PlantEvent>().is_err(), "{line:?}");
     }
 }

@@ -13,7 +13,8 @@ impl PlantState {
             let what = Happening::ItemFell { run: item.run, lane: item.lane, item: item.item, missed };
             item.falls_at.map(|at| PlantEvent { at, what })
         });
-        let lanes = (0..).map(LaneId::new).zip(&self.lanes).filter_map(|(id, lane)| self.next_of(id, lane));
+        let lanes =
+            (0..=u8::MAX).map(LaneId::new).zip(&self.lanes).filter_map(|(id, lane)| self.next_of(id, lane));
         falls.chain(lanes).min_by_key(|event| event.at).filter(|event| event.at <= now)
     }
 
