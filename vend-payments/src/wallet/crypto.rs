@@ -7,11 +7,10 @@ use std::prelude::v1::*;
 use std::sync::Arc;
 use std::vec;
 
+#[cfg(feature = "wechat")]
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -71,6 +70,7 @@ impl SigningKey {
     #[cfg(feature = "sandbox")]
     pub(crate) fn public_pem(&self) -> Result<String, KeyError> {
         use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+        use aws_lc_rs::signature::KeyPair as _;
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().map_err(|_| KeyError::PublicKey)?;
         Ok(der_to_pem("PUBLIC KEY", der.as_ref()))
     }
@@ -108,9 +108,11 @@ impl fmt::Debug for VerifyingKey {
 }
 
 /// The 32 bytes of WeChat's `APIv3` key.
+#[cfg(feature = "wechat")]
 #[derive(Clone)]
 pub(crate) struct AeadKey(Zeroizing<[u8; 32]>);
 
+#[cfg(feature = "wechat")]
 impl AeadKey {
     pub(crate) fn new(key: &str) -> Result<Self, KeyError> {
         let bytes = key.as_bytes().try_into().map_err(|_| KeyError::ApiKeyLength)?;
@@ -141,6 +143,7 @@ impl AeadKey {
     }
 }
 
+#[cfg(feature = "wechat")]
 impl fmt::Debug for AeadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AeadKey(..)")
@@ -177,4 +180,32 @@ pub(crate) fn der_to_pem(label: &str, der: &[u8]) -> String {
         pem.push_str(part);
     }
     pem
+}
+
+#[cfg(all(test, feature = "wechat"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_aead_vector_opens() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/wechat_published.json")).unwrap();
+        let text = |name: &str| vectors["aead"][name].as_str().unwrap();
+        let open = |key: &str, nonce, associated| {
+            AeadKey::new(key).unwrap().open(nonce, associated, text("ciphertext"))
+        };
+        let (key, nonce, associated) = (text("key"), text("nonce"), text("associated_data"));
+        assert_eq!(open(key, nonce, associated).unwrap(), text("plaintext").as_bytes());
+        assert_eq!(open("b7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb", nonce, associated), None, "another key");
+        assert_eq!(open(key, "uluk4a9R25RX", associated), None, "another nonce");
+        assert_eq!(open(key, nonce, "transaction"), None, "other associated data");
+        assert_eq!(open(key, "short", associated), None);
+    }
+
+    #[test]
+    fn an_api_key_of_another_length_is_refused() {
+        for key in ["", "testMchAPIv3Key0", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb0"] {
+            assert_eq!(AeadKey::new(key).err(), Some(KeyError::ApiKeyLength));
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! The times of both wallets: China Standard Time, written two ways. Pure functions of their argument.
 
+#[cfg(feature = "wechat")]
 use std::format;
 use std::prelude::v1::*;
 
+#[cfg(feature = "alipay")]
+use jiff::SignedDuration;
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp};
 
 /// UTC+8, all year, since 1991.
 fn china() -> TimeZone {
@@ -17,21 +20,25 @@ fn civil(unix_ms: i64) -> Option<DateTime> {
 }
 
 /// `2018-06-08T10:34:56+08:00`, for WeChat; whole seconds, rounded down.
+#[cfg(feature = "wechat")]
 pub(crate) fn rfc3339(unix_ms: i64) -> Option<String> {
     civil(unix_ms).map(|time| format!("{}+08:00", time.strftime("%Y-%m-%dT%H:%M:%S")))
 }
 
 /// Reads an RFC 3339 time with any offset, into Unix milliseconds.
+#[cfg(feature = "wechat")]
 pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
 /// `2018-06-08 10:34:56`, for Alipay; whole seconds, rounded down.
+#[cfg(feature = "alipay")]
 pub(crate) fn plain(unix_ms: i64) -> Option<String> {
     civil(unix_ms).map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// Reads `2018-06-08 10:34:56` (a fraction is allowed), into Unix milliseconds.
+#[cfg(feature = "alipay")]
 pub(crate) fn parse_plain(text: &str) -> Option<i64> {
     // The date and the time are separated by one space: nothing else that the parser would take.
     if text.len() < 19 || text.as_bytes()[10] != b' ' {
@@ -42,7 +49,7 @@ pub(crate) fn parse_plain(text: &str) -> Option<i64> {
     TimeZone::UTC.to_timestamp(time).ok().map(Timestamp::as_millisecond)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "wechat", feature = "alipay"))]
 mod tests {
     use super::*;
 

@@ -129,3 +129,27 @@ fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h s
         .transpose()
         .map_err(|_| NotificationError::Malformed("a signature header is not text"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_request_text_is_ours() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/vectors/wechat_published.json")).unwrap();
+        let text = request_text(
+            "GET",
+            "/v3/refund/domestic/refunds/123123123123",
+            "1554208460",
+            "593BEC0C930BF1AFEB40B4A08C8FB242",
+            b"",
+        );
+        assert_eq!(text, vectors["path_sign"]["message"].as_str().unwrap().as_bytes());
+    }
+
+    #[test]
+    fn an_empty_body_is_signed_as_an_empty_line() {
+        assert_eq!(answer_text("1", "n", b""), b"1\nn\n\n");
+    }
+}
