@@ -1,6 +1,8 @@
 //! What each wallet believes and what it refuses, one test for each check. Every forgery here is as close to
 //! the real thing as its author can get it.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod wallet_common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Both wallets against the sandbox, over real sockets: every call, the notifications, the ledger.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod wallet_common;
 
 use std::path::Path;
@@ -34,10 +36,13 @@ async fn serve(router: axum::Router) -> String {
     format!("http://{address}")
 }
 
+/// Headers, body, and when it came.
+type Received = (HeaderMap, Vec<u8>, i64);
+
 /// A merchant's server: keeps every notification, and answers as it is told.
 #[derive(Clone, Default)]
 struct Receiver {
-    seen: Arc<Mutex<Vec<(HeaderMap, Vec<u8>, i64)>>>,
+    seen: Arc<Mutex<Vec<Received>>>,
     refuse: Arc<Mutex<usize>>,
     alipay: bool,
 }
@@ -189,15 +194,12 @@ async fn a_sale_is_paid_notified_and_refunded_in_two_parts() {
         let id = attempt("A00001");
         let code = rig.create(&id).await;
         let first = rig.query(&id).await.unwrap();
-        match provider {
-            "wechat" => {
-                assert!(code.starts_with("weixin://wxpay/bizpayurl?pr="));
-                assert_eq!(first, QueryResult::NotPaid);
-            }
-            _ => {
-                assert!(code.starts_with("https://qr.alipay.com/"));
-                assert_eq!(first, QueryResult::NotFound, "nobody has scanned it");
-            }
+        if provider == "wechat" {
+            assert!(code.starts_with("weixin://wxpay/bizpayurl?pr="));
+            assert_eq!(first, QueryResult::NotPaid);
+        } else {
+            assert!(code.starts_with("https://qr.alipay.com/"));
+            assert_eq!(first, QueryResult::NotFound, "nobody has scanned it");
         }
         rig.page(&phone_path(&code)).await;
         assert_eq!(rig.query(&id).await, Ok(QueryResult::NotPaid));
@@ -274,7 +276,7 @@ async fn a_slow_refund_is_processing_first() {
         rig.receiver.wait(2).await;
         match (provider, rig.notification(1)) {
             ("wechat", Notification::Refund { refund, status: RefundStatus::Succeeded }) => {
-                assert_eq!(refund, rid)
+                assert_eq!(refund, rid);
             }
             ("alipay", Notification::Irrelevant { .. }) => (),
             (_, other) => panic!("{provider}: {other:?}"),
@@ -356,6 +358,39 @@ async fn the_sandbox_checks_our_signature_and_clock() {
     let response = rig.send(tampered).await;
     let invalid = Err(CallError::Rejected { code: "isv.invalid-signature".into() });
     assert_eq!(rig.wallet.read_query(now(), &id, &response), invalid);
+}
+
+#[tokio::test]
+async fn the_sandbox_refuses_what_the_services_refuse() {
+    let rig = Rig::new("wechat", |_| ()).await;
+    let (id, rid) = (attempt("A00001"), refund_id("R1"));
+    let rejected = |code: &str| CallError::Rejected { code: String::from(code) };
+    let mut nameless = payment(&id, now());
+    nameless.description = "";
+    assert_eq!(rig.create_as(&nameless).await, Err(rejected("PARAM_ERROR")));
+    assert_eq!(rig.query(&id).await, Ok(QueryResult::NotFound));
+    assert_eq!(rig.refund(&refund(&id, &rid, 100)).await, Err(rejected("RESOURCE_NOT_EXISTS")));
+    let code = rig.create(&id).await;
+    assert_eq!(rig.refund(&refund(&id, &rid, 100)).await, Err(rejected("TRADE_ERROR")));
+    rig.pay(&code).await;
+    let mut wrong_total = refund(&id, &rid, 100);
+    wrong_total.paid = cny(400);
+    assert_eq!(rig.refund(&wrong_total).await, Err(rejected("INVALID_REQUEST")));
+    let closed = attempt("A_closed");
+    rig.create(&closed).await;
+    assert_eq!(rig.close(&closed, CloseReason::Unknown).await, Ok(CloseOutcome::Closed));
+    assert_eq!(
+        rig.close(&closed, CloseReason::Unknown).await,
+        Ok(CloseOutcome::Closed),
+        "closing again is fine"
+    );
+    assert_eq!(rig.create_as(&payment(&closed, now())).await, Err(rejected("ORDER_CLOSED")));
+
+    let rig = Rig::new("alipay", |_| ()).await;
+    assert_eq!(rig.refund(&refund(&id, &rid, 100)).await, Err(rejected("ACQ.TRADE_NOT_EXIST")));
+    let code = rig.create(&id).await;
+    rig.page(&phone_path(&code)).await;
+    assert_eq!(rig.refund(&refund(&id, &rid, 100)).await, Err(rejected("ACQ.TRADE_STATUS_ERROR")));
 }
 
 #[tokio::test]

@@ -151,3 +151,34 @@ fn transaction(provider: Provider, now: i64) -> Option<String> {
         Provider::Alipay => format!("{day}{}", draw::text(draw::DIGITS, 20)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::book::{Book, NewOrder};
+
+    #[test]
+    fn a_code_can_be_paid_until_it_expires() {
+        let key = (Provider::Alipay, String::from("A00001"));
+        let new = |expires_ms| NewOrder {
+            amount_minor: 350,
+            description: String::from("Tea"),
+            notify_url: String::new(),
+            expires_ms,
+            code: String::from("c"),
+            fingerprint: String::new(),
+        };
+        let order = |expires_ms| {
+            let mut book = Book::default();
+            assert!(book.apply(line(&key, 1000, Event::Created(new(expires_ms)))));
+            book.get(&key).cloned().unwrap()
+        };
+        assert_eq!(payable(&order(61_000), 60_999), Ok(()));
+        assert_eq!(payable(&order(61_000), 61_000), Err(PayError::Expired));
+        // A code dies after two hours, whatever the order says.
+        assert_eq!(payable(&order(i64::MAX), 7_200_999), Ok(()));
+        assert_eq!(payable(&order(i64::MAX), 7_201_000), Err(PayError::Expired));
+        let closed = Order { closed_ms: Some(1), ..order(61_000) };
+        assert_eq!(payable(&closed, 2000), Err(PayError::Closed));
+    }
+}

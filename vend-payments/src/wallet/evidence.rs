@@ -13,7 +13,7 @@ use super::ids::{AccountId, AttemptId, MerchantId};
 /// our orders is what [`PaidEvidence::check`] decides.
 ///
 /// A claim cannot be written down by hand:
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// # use vend_payments::wallet::{AccountId, AttemptId, MerchantId, PaymentClaim};
 /// # use vend_protocol::{Currency, Money};
 /// let claim = PaymentClaim {
@@ -154,14 +154,14 @@ impl ClaimMismatch {
 /// Proof that one attempt was paid: the only thing an authorization for paid goods is minted from.
 ///
 /// The mint takes it by value, and it cannot be copied, so one proof makes one authorization:
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use vend_payments::wallet::PaidEvidence;
 /// fn twice(evidence: PaidEvidence) -> (PaidEvidence, PaidEvidence) {
 ///     (evidence.clone(), evidence)
 /// }
 /// ```
 /// [`PaidEvidence::check`] (and opening what it sealed) is the only way to one:
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// # use vend_payments::wallet::{ExpectedPayment, PaidEvidence};
 /// fn forge(expected: ExpectedPayment) -> PaidEvidence {
 ///     PaidEvidence { expected, transaction: String::new(), paid_at_ms: 0 }

@@ -1,6 +1,7 @@
 //! Accounts of both wallets, and the wallets' own keys to sign (and forge) with.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
