@@ -33,6 +33,11 @@ pub struct PlantConfig {
     /// must be more than a vend lasts after the push (with the drivers' defaults a turn and 7 s), or a hanging item
     /// falls in its own vend.
     pub late_fall_ms: (u32, u32),
+    /// A late fall waits until no motor has been on for this long, in milliseconds; 0: it waits for nothing.
+    ///
+    /// One beam cannot tell whose item broke it: a late fall within another vend's window may be credited to that
+    /// vend. With a rest longer than such a window (a settle time and a little more) that cannot happen.
+    pub late_fall_rest_ms: u32,
     /// Current of a motor that turns, in milliamperes.
     pub run_ma: u16,
     /// Current of a motor that starts (for [`INRUSH_MS`](Self::INRUSH_MS)) or is stalled, in milliamperes.
@@ -74,6 +79,7 @@ impl Default for PlantConfig {
             fall_ms: 300,
             break_ms: 40,
             late_fall_ms: (12_000, 45_000),
+            late_fall_rest_ms: 0,
             run_ma: 180,
             stall_ma: 1_200,
             short_ma: 8_000,

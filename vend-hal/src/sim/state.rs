@@ -30,6 +30,8 @@ pub struct PlantState {
     items: u64,
     /// Pushed and not yet fallen or removed.
     dropping: Vec<Dropping>,
+    /// When a motor was last switched off.
+    last_off: Option<Instant>,
     /// Fallen a moment ago, perhaps darkening the beam.
     passing: Vec<Passing>,
     powered: bool,
@@ -87,6 +89,7 @@ impl PlantState {
             runs: 0,
             items: 0,
             dropping: Vec::new(),
+            last_off: None,
             passing: Vec::new(),
             powered: true,
             emitter_on: false,
@@ -247,6 +250,7 @@ impl PlantState {
                 }
             }
             Happening::RunEnded { lane, angle, .. } => {
+                self.last_off = Some(event.at);
                 if let Some(lane) = self.lane_mut(lane) {
                     lane.angle = angle;
                     lane.run = None;

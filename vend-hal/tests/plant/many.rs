@@ -28,10 +28,15 @@ struct Day {
 }
 
 fn day(seed: u64, faults: FaultRates) -> Day {
+    day_of(PlantConfig { seed, faults, ..PlantConfig::fast() })
+}
+
+fn day_of(config: PlantConfig) -> Day {
+    let seed = config.seed;
     let clock = VirtualClock::new();
     let log = MemoryLog::new();
     let lanes = u8::try_from(LANES).unwrap();
-    let config = PlantConfig { lanes, seed, faults, ..PlantConfig::fast() };
+    let config = PlantConfig { lanes, ..config };
     let plant = Plant::with_log(config, clock.clone(), log.clone());
     for lane in 0..lanes {
         plant.refill(LaneId::new(lane), VENDS);
@@ -175,6 +180,21 @@ fn no_overlap(truth: &Truth) {
         assert!(pair[0].run < pair[1].run);
         assert!(ended <= pair[1].started_at, "two motors at once");
     }
+}
+
+#[test]
+fn late_falls_that_wait_for_rest_are_credited_to_nobody() {
+    let faults = FaultRates { jam_ppm: 40_000, hang_ppm: 200_000, ..FaultRates::NONE };
+    let mut late = 0;
+    for seed in 1..=4 {
+        let day = day_of(PlantConfig { seed, faults, late_fall_rest_ms: 3_000, ..PlantConfig::fast() });
+        for sale in &day.sales {
+            let own = check(sale, &day.truth);
+            assert!(sale.outcome.drop != DropReport::Seen || own > 0, "{:?}", sale.outcome);
+        }
+        late += day.late_drops;
+    }
+    assert!(late > 10, "only {late} late falls");
 }
 
 #[test]

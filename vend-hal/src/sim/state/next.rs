@@ -11,11 +11,22 @@ impl PlantState {
         let falls = self.dropping.iter().filter_map(|item| {
             let missed = item.fault == Some(ItemFault::Miss);
             let what = Happening::ItemFell { run: item.run, lane: item.lane, item: item.item, missed };
-            item.falls_at.map(|at| PlantEvent { at, what })
+            let late = item.fault == Some(ItemFault::Hang);
+            item.falls_at.and_then(|at| if late { self.at_rest(at) } else { Some(at) }).map(|at| PlantEvent { at, what })
         });
         let lanes =
             (0..=u8::MAX).map(LaneId::new).zip(&self.lanes).filter_map(|(id, lane)| self.next_of(id, lane));
         falls.chain(lanes).min_by_key(|event| event.at).filter(|event| event.at <= now)
+    }
+
+    /// When a late fall that is due at `due` may happen; `None` while a motor keeps it waiting.
+    fn at_rest(&self, due: Instant) -> Option<Instant> {
+        let rest_ms = self.config.late_fall_rest_ms;
+        if rest_ms == 0 {
+            return Some(due);
+        }
+        let running = self.lanes.iter().any(|lane| lane.run.is_some());
+        (!running).then(|| self.last_off.map_or(due, |off| due.max(off.after_ms(rest_ms))))
     }
 
     /// Switching a lane's motor on, with whatever goes wrong with that run.
