@@ -1,0 +1,159 @@
+//! The one mapping between the wire's types and `vend-hal`'s.
+
+use vend_hal::{
+    Attempt, BoardStatus, ForgetRefused, LaneId, NotStarted, OpenRefused, SensorState, StartRefused,
+    VendCommand, VendLimits,
+};
+use vend_protocol::{
+    ConfigHash, DropReport, MotorCode, Nonce, Outcome, Reason, SlotId, Start, Text, VendId,
+    control_link::{
+        self, Evidence, Identity, LastVend, QueryAnswer, Refusal, VendRequest, VendResult, VendState,
+    },
+};
+
+pub(super) const fn nonce_to_hal(nonce: Nonce) -> vend_hal::Nonce {
+    vend_hal::Nonce(nonce.0)
+}
+
+pub(super) const fn config_to_hal(config: ConfigHash) -> vend_hal::ConfigHash {
+    vend_hal::ConfigHash(config.0)
+}
+
+/// Slot 1 is lane 0.
+fn lane(slot: SlotId) -> Result<LaneId, Refusal> {
+    let index = u8::try_from(slot.number().saturating_sub(1)).map_err(|_| Refusal::LANE)?;
+    Ok(LaneId::new(index))
+}
+
+/// The command a request stands for, within the board's own limits.
+pub(super) fn command(request: &VendRequest, own: &VendLimits) -> Result<VendCommand, Refusal> {
+    let extra_quarter_turns = request.limits.extra_quarter_turns.min(own.quarter_turns());
+    let limits = VendLimits { extra_quarter_turns, ..*own };
+    if limits.worst_case_ms() > request.limits.max_vend_ms {
+        return Err(Refusal::LIMITS);
+    }
+    Ok(VendCommand {
+        nonce: nonce_to_hal(request.nonce),
+        vend_id: vend_hal::VendId(request.vend.number()),
+        config_hash: config_to_hal(request.config),
+        lane: lane(request.lane)?,
+        limits,
+    })
+}
+
+pub(super) fn identity(status: &BoardStatus, firmware: Text<24>) -> Identity {
+    Identity { lanes: status.lanes.into(), max_vend_ms: status.max_vend_ms, firmware }
+}
+
+pub(super) fn status(status: &BoardStatus, door_open: bool) -> QueryAnswer {
+    let last = vend_state(&status.vend).and_then(|(vend, state)| {
+        // A number 0 cannot have come over the wire.
+        Some(LastVend { vend: VendId::new(vend.0.into()).ok()?, state })
+    });
+    let sensor = match status.sensor {
+        SensorState::Ok => control_link::SensorState::Clear,
+        SensorState::NotFitted => control_link::SensorState::NotFitted,
+        // Nothing is known of one that was never tested.
+        SensorState::Untested | SensorState::Fault(_) => control_link::SensorState::Blocked,
+    };
+    QueryAnswer {
+        nonce: status.nonce.map(|nonce| Nonce(nonce.0)),
+        config: ConfigHash(status.config_hash.0),
+        last,
+        status: control_link::BoardStatus { sensor, door_open, late_drops: status.late_drops },
+    }
+}
+
+/// The vend a state is of, and that vend's state.
+pub(super) fn vend_state(state: &vend_hal::VendState) -> Option<(vend_hal::VendId, VendState)> {
+    match state {
+        vend_hal::VendState::Idle => None,
+        vend_hal::VendState::Running { vend_id, .. } => Some((*vend_id, VendState::Running)),
+        vend_hal::VendState::Done { vend_id, outcome: facts, .. } => {
+            let result = VendResult { outcome: outcome(facts), evidence: evidence(&facts.evidence) };
+            Some((*vend_id, VendState::Done(result)))
+        }
+    }
+}
+
+fn outcome(outcome: &vend_hal::Outcome) -> Outcome {
+    let start = match outcome.attempt {
+        Attempt::NotStarted(reason) => Start::NotStarted(not_started(reason)),
+        Attempt::Started => Start::Started,
+    };
+    let drop = match outcome.drop {
+        vend_hal::DropReport::Seen => DropReport::Seen,
+        vend_hal::DropReport::NotSeen => DropReport::NotSeen,
+        vend_hal::DropReport::NotFitted => DropReport::NotFitted,
+        vend_hal::DropReport::SensorFault => DropReport::SensorFault,
+    };
+    Outcome { start, motor: motor(outcome.motor), drop, interrupted: outcome.interrupted }
+}
+
+fn not_started(reason: NotStarted) -> Reason {
+    match reason {
+        NotStarted::SensorBlocked | NotStarted::SensorFalsing | NotStarted::SensorPins => Reason::SENSOR,
+        NotStarted::Interlock => Reason::DOOR,
+        NotStarted::NoSuchLane => Reason::LANE,
+        NotStarted::Other(number) => Reason(number),
+        _ => Reason::REFUSED,
+    }
+}
+
+/// The wire's number of a motor that could not be supervised: its output, home switch or current sense failed.
+const MOTOR_DRIVE: MotorCode = MotorCode(8);
+
+fn motor(code: vend_hal::MotorCode) -> MotorCode {
+    match code {
+        vend_hal::MotorCode::Ok => MotorCode::OK,
+        vend_hal::MotorCode::OpenLoad => MotorCode::OPEN_LOAD,
+        vend_hal::MotorCode::OverCurrent => MotorCode::OVER_CURRENT,
+        vend_hal::MotorCode::Short => MotorCode::SHORT,
+        vend_hal::MotorCode::TimeoutLeavingHome => MotorCode::TIMEOUT_LEAVING,
+        vend_hal::MotorCode::TimeoutReturningHome => MotorCode::TIMEOUT_RETURNING,
+        vend_hal::MotorCode::NotHomed => MotorCode::NOT_HOMED,
+        vend_hal::MotorCode::Interlock => MotorCode::INTERLOCK,
+        vend_hal::MotorCode::Other(number) => MotorCode(number),
+        // The drive, and what a newer `vend-hal` may add.
+        _ => MOTOR_DRIVE,
+    }
+}
+
+fn evidence(evidence: &vend_hal::Evidence) -> Evidence {
+    Evidence {
+        run_ms: evidence.run_ms,
+        peak_current_ma: evidence.peak_current_ma.unwrap_or(0),
+        beam_breaks: evidence.beam_breaks.into(),
+        first_break_ms: evidence.first_break_ms,
+    }
+}
+
+pub(super) const fn open_refused(refused: OpenRefused) -> Refusal {
+    match refused {
+        OpenRefused::Running => Refusal::RUNNING,
+        OpenRefused::Other(number) => Refusal(number),
+        _ => Refusal::NONCE,
+    }
+}
+
+pub(super) const fn start_refused(refused: StartRefused) -> Refusal {
+    match refused {
+        StartRefused::OtherConfig => Refusal::CONFIG,
+        StartRefused::NotRising | StartRefused::IdReused => Refusal::OLD_VEND,
+        StartRefused::Running => Refusal::RUNNING,
+        StartRefused::ResultKept => Refusal::RESULT_KEPT,
+        StartRefused::NoSuchLane => Refusal::LANE,
+        StartRefused::TooLong => Refusal::LIMITS,
+        StartRefused::Other(number) => Refusal(number),
+        // Not open, another nonce, and what a newer `vend-hal` may add.
+        _ => Refusal::NONCE,
+    }
+}
+
+pub(super) const fn forget_refused(refused: ForgetRefused) -> Refusal {
+    match refused {
+        ForgetRefused::Running => Refusal::RUNNING,
+        ForgetRefused::Other(number) => Refusal(number),
+        _ => Refusal::OLD_VEND,
+    }
+}

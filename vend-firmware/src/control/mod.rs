@@ -1,0 +1,233 @@
+//! A control board's side of the control link, answered from `vend-hal`.
+//!
+//! [`Responder`] is sans-IO: bytes of the line in, bytes for the line out, nothing kept but the decoder. The board's memory
+//! and its rules are `vend-hal`'s, so whatever is lost or doubled on the line starts nothing twice. [`serve`] joins it to a
+//! UART; the board runs [`vend_hal::Motion::run`] beside it, so that answers come while a motor turns.
+//!
+//! # Limits
+//! A frame longer than [`CONTROL_FRAME_MAX`] is dropped by the decoder; one of another address or with a wrong checksum is not
+//! answered. Memory: about 700 bytes.
+
+mod map;
+
+use core::convert::Infallible;
+
+use embedded_io_async::{Read, Write};
+use vend_hal::{
+    BoardHandle, BoardStatus, Clock, ForgetRefused, Nonce, OpenRefused, Opened, StartRefused, VendCommand,
+    VendId, VendState,
+};
+use vend_protocol::{
+    Text,
+    cobs::{Decoder, line_len},
+    codec::CodecError,
+    control_link::{
+        ForgetAnswer, ForgetRequest, IdentifyRequest, OpenAnswer, OpenRequest, QueryRequest, Refusal,
+        VendAnswer, VendRequest, answer,
+    },
+    frame::{CONTROL_FRAME_MAX, Frame},
+};
+
+/// The longest answer on the line, in bytes.
+pub const LINE_MAX: usize = line_len(CONTROL_FRAME_MAX);
+
+/// What a [`Responder`] answers from: a [`BoardHandle`], or a board with a door contact around one.
+pub trait Commands {
+    /// As [`vend_hal::BoardState::open`].
+    ///
+    /// # Errors
+    /// The board's refusal.
+    fn open(&mut self, nonce: Nonce) -> Result<Opened, OpenRefused>;
+
+    /// As [`vend_hal::BoardState::query`].
+    fn query(&mut self) -> BoardStatus;
+
+    /// As [`vend_hal::BoardState::start`].
+    ///
+    /// # Errors
+    /// The board's refusal.
+    fn start(&mut self, command: &VendCommand) -> Result<VendState, StartRefused>;
+
+    /// As [`vend_hal::BoardState::forget`].
+    ///
+    /// # Errors
+    /// The board's refusal.
+    fn forget(&mut self, nonce: Nonce, vend: VendId) -> Result<(), ForgetRefused>;
+
+    /// Whether the door is open. A board without a contact says no; its interlocks decide all the same.
+    fn door_open(&mut self) -> bool {
+        false
+    }
+}
+
+impl<T: Clock> Commands for BoardHandle<'_, T> {
+    fn open(&mut self, nonce: Nonce) -> Result<Opened, OpenRefused> {
+        BoardHandle::open(self, nonce)
+    }
+
+    fn query(&mut self) -> BoardStatus {
+        BoardHandle::query(self)
+    }
+
+    fn start(&mut self, command: &VendCommand) -> Result<VendState, StartRefused> {
+        BoardHandle::start(self, command)
+    }
+
+    fn forget(&mut self, nonce: Nonce, vend: VendId) -> Result<(), ForgetRefused> {
+        BoardHandle::forget(self, nonce, vend)
+    }
+}
+
+/// What a control board is on its line.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Its address on the line, 1 to 247.
+    pub address: u8,
+    /// Its firmware, for people.
+    pub firmware: Text<24>,
+    /// Its own bounds of a vend. What a request asks for can only make them stricter.
+    pub limits: vend_hal::VendLimits,
+}
+
+impl Default for ControlConfig {
+    /// The first address and `vend-hal`'s default limits.
+    fn default() -> Self {
+        Self {
+            address: vend_protocol::control_link::FIRST_ADDRESS,
+            firmware: Text::truncated(concat!("vend-firmware ", env!("CARGO_PKG_VERSION"))),
+            limits: vend_hal::VendLimits::default(),
+        }
+    }
+}
+
+/// Answers the main board's frames.
+#[derive(Clone, Debug)]
+pub struct Responder {
+    config: ControlConfig,
+    decoder: Decoder<CONTROL_FRAME_MAX>,
+}
+
+impl Responder {
+    /// A responder that has seen nothing.
+    pub const fn new(config: ControlConfig) -> Self {
+        Self { config, decoder: Decoder::new() }
+    }
+
+    /// Takes a byte of the line. When it completes a request for this board, the answer is in the first bytes of `line`, to
+    /// be written at once.
+    pub fn handle_byte(
+        &mut self,
+        byte: u8,
+        board: &mut impl Commands,
+        line: &mut [u8; LINE_MAX],
+    ) -> Option<usize> {
+        let frame = Frame::parse(self.decoder.push(byte)?).ok()?;
+        if frame.address != self.config.address {
+            return None;
+        }
+        // A request that cannot be read is not answered; the buffer is long enough for every answer.
+        respond(&self.config, &frame, board, line)?.ok()
+    }
+}
+
+fn respond(
+    config: &ControlConfig,
+    frame: &Frame<'_>,
+    board: &mut impl Commands,
+    line: &mut [u8],
+) -> Option<Result<usize, CodecError>> {
+    if frame.is::<QueryRequest>() {
+        frame.decode::<QueryRequest>().ok()?;
+        let status = board.query();
+        let status = map::status(&status, board.door_open());
+        return Some(answer(frame, &status, line));
+    }
+    if frame.is::<IdentifyRequest>() {
+        frame.decode::<IdentifyRequest>().ok()?;
+        return Some(answer(frame, &map::identity(&board.query(), config.firmware), line));
+    }
+    if frame.is::<OpenRequest>() {
+        let request: OpenRequest = frame.decode().ok()?;
+        return Some(answer(frame, &OpenAnswer { refused: open(&request, board).err() }, line));
+    }
+    if frame.is::<VendRequest>() {
+        let request: VendRequest = frame.decode().ok()?;
+        let vending = match vend(config, &request, board) {
+            Ok(state) => VendAnswer::State(state),
+            Err(refusal) => VendAnswer::Refused(refusal),
+        };
+        return Some(answer(frame, &vending, line));
+    }
+    if frame.is::<ForgetRequest>() {
+        let request: ForgetRequest = frame.decode().ok()?;
+        let forgotten = board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
+        return Some(answer(frame, &ForgetAnswer { refused: forgotten.err().map(map::forget_refused) }, line));
+    }
+    None
+}
+
+fn open(request: &OpenRequest, board: &mut impl Commands) -> Result<(), Refusal> {
+    if map::config_to_hal(request.config) != board.query().config_hash {
+        return Err(Refusal::CONFIG);
+    }
+    board.open(map::nonce_to_hal(request.nonce)).map(|_| ()).map_err(map::open_refused)
+}
+
+fn vend(
+    config: &ControlConfig,
+    request: &VendRequest,
+    board: &mut impl Commands,
+) -> Result<vend_protocol::control_link::VendState, Refusal> {
+    let command = map::command(request, &config.limits)?;
+    let status = board.query();
+    if status.sensor == vend_hal::SensorState::NotFitted && !request.limits.without_sensor {
+        return Err(Refusal::LIMITS);
+    }
+    let state = board.start(&command).map_err(map::start_refused)?;
+    // `start` answers with the state of the vend it was asked for, so there is one.
+    map::vend_state(&state).map(|(_, state)| state).ok_or(Refusal::OLD_VEND)
+}
+
+/// Why [`serve`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError<E> {
+    /// The line failed.
+    #[error("the line failed")]
+    Line(E),
+    /// The line was closed.
+    #[error("the line was closed")]
+    Closed,
+}
+
+/// Answers requests from a line for ever.
+///
+/// To be joined with [`vend_hal::Motion::run`] in one task, or spawned beside it.
+///
+/// # Errors
+/// When the line fails or ends. What the board runs goes on.
+///
+/// # Cancel safety
+/// Dropping it loses at most the request that was being read, which the main board sends again.
+pub async fn serve<L: Read + Write>(
+    line: &mut L,
+    config: ControlConfig,
+    board: &mut impl Commands,
+) -> Result<Infallible, ServeError<L::Error>> {
+    let mut responder = Responder::new(config);
+    let mut out = [0; LINE_MAX];
+    let mut input = [0; 64];
+    loop {
+        let len = line.read(&mut input).await.map_err(ServeError::Line)?;
+        if len == 0 {
+            return Err(ServeError::Closed);
+        }
+        for byte in input.iter().take(len) {
+            if let Some(len) = responder.handle_byte(*byte, board, &mut out) {
+                let answer = out.get(..len).unwrap_or(&[]);
+                line.write_all(answer).await.map_err(ServeError::Line)?;
+                line.flush().await.map_err(ServeError::Line)?;
+            }
+        }
+    }
+}

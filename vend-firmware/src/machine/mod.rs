@@ -1,0 +1,457 @@
+//! The main board: verifies, journals, commands, accounts. Sans-IO.
+//!
+//! [`Machine`] has no clock, no flash and no line of its own. What happens goes in by `handle_*`, what is to be done comes
+//! out of [`Machine::poll_action`], and time is an argument: milliseconds on any monotonic clock. Extra calls are harmless.
+//!
+//! # The order of things
+//! Nothing that depends on a record is done before [`Machine::journaled`] said that it is in flash: no *taken* and no motion
+//! before the authorization is, no *forget* before the outcome is, no opening of the control board before its nonce is. One
+//! journal request is under way at a time; the runner carries it out and answers before it polls again.
+//!
+//! # How things end
+//! - An order that was taken ends with one receipt, whatever happens: each line by the board's word, or *unknown* when the
+//!   board was reset or silent for longer than a vend lasts, or *not attempted*.
+//! - After a restart a line whose vend may have been sent is asked for at the control board; the lines after it are not
+//!   attempted.
+//! - A journal that failed ([`Machine::is_broken`]) stops sales: nothing is taken or used up until a restart.
+//!
+//! # Limits
+//! 16 small messages, 8 questions to the journal and one *prepare* wait at most; what does not fit is dropped and asked for
+//! again by the server. The planogram has `SLOTS` slots. A link on which nothing was heard for
+//! [`MachineConfig::silence_ms`] is closed, a hello unanswered for 10 s too.
+
+mod board;
+mod link;
+mod order;
+mod plan;
+
+use vend_payments::{keys::TrustedKeys, signed::Signer};
+use vend_protocol::{
+    ConfigHash, EnrolmentId, JournalId, MachineId, Nonce, Reason, ReceiptNo, Text,
+    control_link::{FIRST_ADDRESS, VendLimits},
+    machine_link::{Busy, End, Readiness, Session, Taken},
+};
+
+use crate::journal::{Lookup, Record, State, StoredReceipt};
+use board::Board;
+use link::{Asked, Link, Out};
+use order::{Incoming, Work};
+pub use plan::Plan;
+
+/// A full journal is tried again after this, in milliseconds.
+const FULL_RETRY_MS: u64 = 1_000;
+
+/// A source of random bytes fit for nonces: a hardware generator, or the operating system's.
+pub trait Random {
+    /// Fills `bytes`.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
+
+impl<F: FnMut(&mut [u8])> Random for F {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self(bytes);
+    }
+}
+
+/// What a machine is.
+#[derive(Clone, Debug)]
+pub struct MachineConfig {
+    /// The number on the door.
+    pub machine: MachineId,
+    /// Its firmware, for people.
+    pub firmware: Text<24>,
+    /// The control board's address.
+    pub board_address: u8,
+    /// The configuration the control board must have.
+    pub board_config: ConfigHash,
+    /// The bounds of each vend.
+    pub limits: VendLimits,
+    /// A connection on which nothing was heard for so long is dead, in milliseconds.
+    pub silence_ms: u64,
+}
+
+impl MachineConfig {
+    /// A machine with one control board at the first address, an unset configuration (zeros), default limits, and a link that
+    /// dies after 90 s of silence.
+    pub fn new(machine: MachineId) -> Self {
+        Self {
+            machine,
+            firmware: Text::truncated(concat!("vend-firmware ", env!("CARGO_PKG_VERSION"))),
+            board_address: FIRST_ADDRESS,
+            board_config: ConfigHash([0; 8]),
+            limits: VendLimits::default(),
+            silence_ms: 90_000,
+        }
+    }
+}
+
+/// Something to be done, in the order it is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the journal, then call [`Machine::journaled`] with its answer, before anything else.
+    Journal(JournalRequest),
+    /// The buffer's first bytes are a frame for the server.
+    MachineFrame(usize),
+    /// The buffer's first bytes go to the control board's line.
+    ControlBytes(usize),
+    /// Close the connection to the server, and make the next one no sooner than this.
+    CloseLink {
+        /// In milliseconds.
+        retry_ms: u32,
+    },
+}
+
+/// Something the journal is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalRequest {
+    /// [`crate::journal::Journal::append`].
+    Append(Record),
+    /// [`crate::journal::Journal::reserve`].
+    Reserve,
+    /// [`crate::journal::Journal::receipt`].
+    Find(Lookup),
+}
+
+/// What the journal answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalAnswer {
+    /// Appended or reserved.
+    Done,
+    /// What was found.
+    Found(Option<StoredReceipt>),
+    /// There is no room.
+    Full,
+    /// It failed: what is in flash is not known.
+    Failed,
+}
+
+/// What a journal request was for.
+#[derive(Debug)]
+enum Pending {
+    Append(Record),
+    ReserveForOrder,
+    ReserveForPrepare,
+    Asked(Asked),
+    Cursor,
+}
+
+/// The main board of one machine with one control board. `SLOTS` is the most slots of a planogram.
+///
+/// Memory: about 6 kB, and 76 bytes a slot.
+#[derive(Debug)]
+pub struct Machine<R, const SLOTS: usize> {
+    config: MachineConfig,
+    signer: Signer,
+    keys: TrustedKeys,
+    enrolment: EnrolmentId,
+    random: R,
+    journal: JournalId,
+    state: State,
+    pending: Option<Pending>,
+    /// A record of the order that is to be appended, and not before when.
+    due: Option<(Record, u64)>,
+    broken: bool,
+    link: Link,
+    board: Board,
+    work: Work,
+    plan: Plan<SLOTS>,
+    /// Server time and when it was learned.
+    clock: Option<(u64, u64)>,
+}
+
+impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
+    /// A machine after a restart: `journal` and `state` are those of the opened [`crate::journal::Journal`].
+    ///
+    /// An order that was open is brought to its end by itself.
+    pub fn new(
+        config: MachineConfig,
+        signer: Signer,
+        keys: TrustedKeys,
+        journal: JournalId,
+        state: State,
+        mut random: R,
+        now_ms: u64,
+    ) -> Self {
+        let mut sequence = [0; 4];
+        random.fill(&mut sequence);
+        let board = Board::new(config.board_address, u32::from_le_bytes(sequence));
+        let enrolment = signer.public_key().fingerprint();
+        let mut machine = Self {
+            config,
+            signer,
+            keys,
+            enrolment,
+            random,
+            journal,
+            state,
+            pending: None,
+            due: None,
+            broken: false,
+            link: Link::new(),
+            board,
+            work: Work::Idle,
+            plan: Plan::new(),
+            clock: None,
+        };
+        machine.recover_order(now_ms);
+        machine
+    }
+
+    /// The link to the server is up: a new connection, with nothing received on it yet.
+    pub fn handle_connected(&mut self, now_ms: u64) {
+        self.link_connected(now_ms, Session::new(End::Machine, now_ms, self.config.silence_ms));
+    }
+
+    /// The link to the server is gone.
+    pub fn handle_disconnected(&mut self) {
+        self.link_disconnected();
+    }
+
+    /// A frame came from the server.
+    pub fn handle_machine_frame(&mut self, now_ms: u64, frame: &[u8]) {
+        self.link_frame(now_ms, frame);
+    }
+
+    /// The layer below heard from the server (an MQTT ping was answered).
+    pub fn handle_heard(&mut self, now_ms: u64) {
+        if let Some(session) = &mut self.link.session {
+            session.heard(now_ms);
+        }
+    }
+
+    /// Bytes came from the control board.
+    pub fn handle_control_bytes(&mut self, now_ms: u64, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some(event) = self.board.handle_byte(now_ms, *byte) {
+                self.handle_board_event(now_ms, event);
+                for _ in 0..self.board.take_late_drops().min(3) {
+                    self.late_drop(now_ms, self.state.numbers.last_order);
+                }
+            }
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        self.link_timeout(now_ms);
+        if let Some(event) = self.board.handle_timeout(now_ms) {
+            self.handle_board_event(now_ms, event);
+        }
+    }
+
+    /// When [`Machine::handle_timeout`] and [`Machine::poll_action`] are to be called at the latest.
+    pub fn poll_timeout(&self) -> u64 {
+        let board = self.board.poll_timeout();
+        self.link.poll_timeout().map_or(board, |link| link.min(board))
+    }
+
+    /// The next thing to be done; `None` until something is handled or [`Machine::poll_timeout`] has come. `buffer` takes
+    /// frames: it must have at least [`vend_protocol::frame::MACHINE_FRAME_MAX`] bytes.
+    pub fn poll_action(&mut self, now_ms: u64, buffer: &mut [u8]) -> Option<Action> {
+        if let Some(retry_ms) = self.link.close.take() {
+            return Some(Action::CloseLink { retry_ms });
+        }
+        if self.pending.is_none()
+            && !self.broken
+            && let Some(request) = self.next_request(now_ms)
+        {
+            return Some(Action::Journal(request));
+        }
+        let (keep, in_order) = match &self.work {
+            Work::Vending(vending) => (vending.vend_to_keep(), true),
+            _ => (None, false),
+        };
+        self.board.drive(now_ms, self.state.numbers.nonce, self.config.board_config, keep, in_order);
+        if let Ok(Some(len)) = self.board.poll_transmit(now_ms, buffer) {
+            return Some(Action::ControlBytes(len));
+        }
+        if let Some(len) = self.link_transmit(now_ms, buffer) {
+            return Some(Action::MachineFrame(len));
+        }
+        self.link.close.take().map(|retry_ms| Action::CloseLink { retry_ms })
+    }
+
+    /// The journal's answer to the last [`Action::Journal`].
+    pub fn journaled(&mut self, now_ms: u64, answer: JournalAnswer) {
+        let Some(pending) = self.pending.take() else { return };
+        match (pending, answer) {
+            (Pending::Append(record), JournalAnswer::Done) => self.appended(now_ms, &record),
+            (Pending::ReserveForOrder, JournalAnswer::Done) => match self.decide(now_ms) {
+                Some(record) => self.due = Some((record, now_ms)),
+                None => self.broken = true,
+            },
+            (Pending::ReserveForOrder, JournalAnswer::Full) => {
+                if let Work::Considering(incoming) = core::mem::replace(&mut self.work, Work::Idle) {
+                    let seq = match incoming {
+                        Incoming::Authorization { permit, .. } => permit.body().seq,
+                        Incoming::Void(void) => void.seq,
+                    };
+                    self.link.out.push(Out::Busy(Busy { seq }));
+                }
+            }
+            (Pending::ReserveForPrepare, JournalAnswer::Done) => self.answer_prepare(Readiness::Ready),
+            (Pending::ReserveForPrepare, JournalAnswer::Full) => {
+                self.answer_prepare(Readiness::NotReady(Reason::JOURNAL));
+            }
+            (Pending::Asked(asked), JournalAnswer::Found(found)) => self.found(asked, found),
+            (Pending::Cursor, JournalAnswer::Found(found)) => self.found_next(found),
+            // An acknowledgement may wait: the receipt is only sent once more.
+            (Pending::Append(Record::Acknowledged(_)), JournalAnswer::Full) => {
+                self.link.watermark = self.state.numbers.acknowledged;
+            }
+            (Pending::Append(Record::Nonce(_)), JournalAnswer::Full) => self.board.delay_opening(now_ms),
+            // Power cuts wasted the room that was reserved: acknowledgements will make some.
+            (Pending::Append(record), JournalAnswer::Full) => {
+                self.due = Some((record, now_ms.saturating_add(FULL_RETRY_MS)));
+            }
+            _ => self.broken = true,
+        }
+    }
+
+    /// Whether the journal failed. The machine then sells nothing; a restart opens the journal again.
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether the server accepted the hello of the present connection.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// Whether an order is being vended.
+    pub const fn is_vending(&self) -> bool {
+        matches!(self.work, Work::Vending(_))
+    }
+
+    /// The planogram.
+    pub const fn plan(&self) -> &Plan<SLOTS> {
+        &self.plan
+    }
+
+    /// What the journal holds.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The server's time in milliseconds since 1970, UTC; `None` before the first hello was accepted.
+    pub fn server_time_ms(&self, now_ms: u64) -> Option<u64> {
+        let (time, learned) = self.clock?;
+        Some(time.saturating_add(now_ms.saturating_sub(learned)))
+    }
+}
+
+/// Between the journal and the rest.
+impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
+    fn next_request(&mut self, now_ms: u64) -> Option<JournalRequest> {
+        if let Work::Considering(_) = self.work {
+            return self.ask(Pending::ReserveForOrder, JournalRequest::Reserve);
+        }
+        if let Some((record, _)) = self.due.take_if(|(_, due_ms)| now_ms >= *due_ms) {
+            return self.append(record);
+        }
+        if let Some(record) = self.drive_order(now_ms) {
+            return self.append(record);
+        }
+        let numbers = self.state.numbers;
+        if self.link.watermark > numbers.acknowledged {
+            let number = ReceiptNo::new(self.link.watermark.min(numbers.last_receipt)).ok()?;
+            if number.number() > numbers.acknowledged {
+                return self.append(Record::Acknowledged(number));
+            }
+        }
+        if !matches!(self.work, Work::Vending(_)) && self.board.wants_nonce(now_ms, numbers.nonce, self.config.board_config) {
+            let mut nonce = Nonce([0; 16]);
+            self.random.fill(&mut nonce.0);
+            return self.append(Record::Nonce(nonce));
+        }
+        if let Some(request) = self.check_prepare(now_ms) {
+            return Some(request);
+        }
+        let lookup = self.link_lookup()?;
+        let pending = self.link.asked.pop().map_or(Pending::Cursor, Pending::Asked);
+        self.ask(pending, JournalRequest::Find(lookup))
+    }
+
+    fn ask(&mut self, pending: Pending, request: JournalRequest) -> Option<JournalRequest> {
+        self.pending = Some(pending);
+        Some(request)
+    }
+
+    fn append(&mut self, record: Record) -> Option<JournalRequest> {
+        self.pending = Some(Pending::Append(record.clone()));
+        Some(JournalRequest::Append(record))
+    }
+
+    fn appended(&mut self, now_ms: u64, record: &Record) {
+        if self.state.apply(record).is_err() {
+            self.broken = true;
+            return;
+        }
+        match record {
+            Record::Taken(_) => {
+                self.taken_journaled(now_ms);
+                if let Work::Vending(vending) = &self.work {
+                    self.link.out.push(Out::Taken(Taken { seq: vending.seq() }));
+                }
+            }
+            Record::Outcome(line) => self.outcome_journaled(now_ms, line.outcome),
+            // It is sent when the cursor comes to it.
+            Record::Receipt(_) => self.work = Work::Idle,
+            Record::Acknowledged(_) => {}
+            Record::Nonce(nonce) => self.board.nonce_journaled(*nonce),
+        }
+    }
+
+    fn check_prepare(&mut self, now_ms: u64) -> Option<JournalRequest> {
+        let prepare = self.link.prepare.as_ref()?;
+        let request = prepare.request;
+        let ready = match &self.work {
+            Work::Idle if self.server_time_ms(now_ms).is_none() => Err(Reason::CLOCK),
+            Work::Idle => {
+                let lines = prepare.lines.iter().map(|line| (line.slot, line.product, line.price_minor));
+                self.readiness(now_ms, prepare.plan, lines)
+            }
+            _ => Err(Reason::BUSY),
+        };
+        match ready {
+            Ok(()) => self.ask(Pending::ReserveForPrepare, JournalRequest::Reserve),
+            Err(reason) => {
+                self.link.prepare = None;
+                self.ready(request, Readiness::NotReady(reason));
+                None
+            }
+        }
+    }
+
+    fn answer_prepare(&mut self, readiness: Readiness) {
+        if let Some(prepare) = self.link.prepare.take() {
+            self.ready(prepare.request, readiness);
+        }
+    }
+
+    fn found(&mut self, asked: Asked, found: Option<StoredReceipt>) {
+        match asked {
+            Asked::Sequence(seq) => self.answer_sequence(seq, found.map(|found| found.receipt)),
+            Asked::Acknowledged(acknowledgement) => {
+                // In order: the server acknowledges as it receives. Any other hash is not about our receipt.
+                let next = self.state.numbers.acknowledged.checked_add(1);
+                let number = acknowledgement.number.number();
+                if found.is_some_and(|found| found.hash == acknowledgement.hash) && Some(number) == next {
+                    self.link.watermark = self.link.watermark.max(number);
+                }
+            }
+        }
+    }
+
+    fn found_next(&mut self, found: Option<StoredReceipt>) {
+        let number = self.link.cursor;
+        if found.is_none() && number > self.state.numbers.acknowledged {
+            // It was written and never acknowledged, and it is gone.
+            self.broken = true;
+            return;
+        }
+        // An acknowledged one that an older watermark asks for may have been erased.
+        self.link.loaded = found.map(|found| found.receipt);
+        self.link.cursor = number.saturating_add(1);
+    }
+}
