@@ -2,5 +2,7 @@
 
 pub mod engine;
 pub mod gateway;
+pub mod keys;
+pub mod server;
 pub mod store;
 pub mod web;

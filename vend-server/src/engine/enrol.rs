@@ -136,13 +136,15 @@ async fn grant(
         None if now >= expires => return Ok(Granted::No),
         None => {}
     }
-    let exists: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM enrolments WHERE id = $1")
-        .bind(enrolment.as_slice())
-        .fetch_one(&mut *conn)
-        .await?;
-    if exists > 0 {
-        // One key is one machine, once.
-        return Ok(Granted::No);
+    let known: Option<(i64, bool, Vec<u8>)> =
+        sqlx::query_as("SELECT machine, active, nonce FROM enrolments WHERE id = $1")
+            .bind(enrolment.as_slice())
+            .fetch_optional(&mut *conn)
+            .await?;
+    if let Some((enrolled_as, active, nonce)) = known {
+        // A board whose answer was lost asks again, perhaps with a newer ticket. One key is one machine, once.
+        let nonce = nonce.try_into().ok().filter(|_| active && enrolled_as == machine);
+        return Ok(nonce.map_or(Granted::No, |nonce| Granted::Yes { machine, nonce }));
     }
     let retired = sqlx::query("UPDATE enrolments SET active = 0 WHERE machine = $1 AND active = 1")
         .bind(machine)

@@ -208,7 +208,7 @@ fn context() -> Result<CallContext, EngineError> {
     Ok(CallContext { now_unix_ms: now_ms(), nonce: random()? })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.

@@ -1,0 +1,540 @@
+//! The books, kept by an observer that believes neither server nor machine.
+//!
+//! Motion and items come from the plant's log, money from the wallets' ledger, and what a motion was for from recordings of
+//! the lines between the boards and to the server. Only whether an order has ended is the server's own word; everything it
+//! says beyond that is compared with the rest.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use vend_hal::sim::{Happening, ItemFault, PlantEvent};
+use vend_payments::{sandbox::ledger::LedgerEntry, signed::PublicKey};
+use vend_protocol::{
+    control_link::VendRequest,
+    frame::Frame,
+    machine_link::{Authorization, Receipt},
+    signed::{AuthorizationBody, ReceiptBody},
+};
+
+use crate::record::{Record, Seen, unhex};
+
+/// What the server says of its orders.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerOrder {
+    pub(crate) id: u64,
+    pub(crate) state: String,
+    pub(crate) delivered_minor: u64,
+    pub(crate) refunded_minor: u64,
+    pub(crate) paid_minor: u64,
+}
+
+/// All sources.
+pub(crate) struct Sources {
+    pub(crate) ledger: Vec<LedgerEntry>,
+    pub(crate) customers: Vec<Record>,
+    /// One a machine.
+    pub(crate) machines: Vec<Vec<Record>>,
+    pub(crate) orders: Vec<ServerOrder>,
+    pub(crate) online_key: PublicKey,
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineEnd {
+    Pending,
+    Refunded,
+    Delivered,
+    Lost,
+}
+
+/// A paid line.
+#[derive(Clone, Debug)]
+pub(crate) struct BookLine {
+    pub(crate) price: u64,
+    pub(crate) end: LineEnd,
+    pub(crate) fell: bool,
+    pub(crate) runs: u32,
+    pub(crate) items: u32,
+    pub(crate) unknown: bool,
+    /// From the wallet's time of payment to the first current, in milliseconds.
+    pub(crate) pay_to_motor_ms: Option<i64>,
+}
+
+/// Injected, and bit: it really did what it is meant to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct FaultCount {
+    pub(crate) injected: u64,
+    pub(crate) bit: u64,
+}
+
+/// The books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) sales: u64,
+    pub(crate) lines: Vec<BookLine>,
+    pub(crate) paid_minor: u64,
+    pub(crate) refunded_minor: u64,
+    pub(crate) by_wallet: BTreeMap<String, u64>,
+    pub(crate) faults: BTreeMap<&'static str, FaultCount>,
+    pub(crate) violations: Vec<String>,
+}
+
+/// One run of a motor.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    items: Vec<u64>,
+    fell: u32,
+    faulty: bool,
+    item_fault: Option<ItemFault>,
+    /// The run of the same lane before it ended badly.
+    after_fault: bool,
+    current_ms: Option<i64>,
+}
+
+/// What one machine's recording says.
+#[derive(Default)]
+struct MachineStory {
+    runs: HashMap<u64, Run>,
+    /// Runs of each line: (order, line).
+    of_line: HashMap<(u64, u8), Vec<u64>>,
+    authorized: HashMap<u64, AuthorizationBody>,
+    unknown: HashSet<(u64, u8)>,
+    /// Orders during which something was cut; `true`: before the receipt was acknowledged it bit.
+    link_cuts: HashMap<u64, bool>,
+    power_cuts: HashMap<u64, bool>,
+    garbled: FaultCount,
+    starts_ms: Vec<i64>,
+    violations: Vec<String>,
+}
+
+pub(crate) fn keep(sources: &Sources) -> Books {
+    let mut books = Books::default();
+    let mut machines: Vec<MachineStory> = Vec::new();
+    for records in &sources.machines {
+        machines.push(read_machine(records, &sources.online_key));
+    }
+    for machine in &mut machines {
+        books.violations.append(&mut machine.violations);
+    }
+    let placed = placed_lines(&sources.customers);
+    let mut by_order: BTreeMap<u64, Vec<&LedgerEntry>> = BTreeMap::new();
+    for entry in &sources.ledger {
+        match order_of(&entry.out_trade_no) {
+            Some(order) => by_order.entry(order).or_default().push(entry),
+            None if entry.paid_ms.is_some() => {
+                books.violations.push(format!("{} was paid and names no order", entry.out_trade_no));
+            }
+            None => {}
+        }
+    }
+    for (order, attempts) in &by_order {
+        keep_order(&mut books, sources, &machines, &placed, *order, attempts);
+    }
+    count_faults(&mut books, &machines);
+    books
+}
+
+fn keep_order(
+    books: &mut Books,
+    sources: &Sources,
+    machines: &[MachineStory],
+    placed: &HashMap<u64, Vec<(u16, u32)>>,
+    order: u64,
+    attempts: &[&LedgerEntry],
+) {
+    let paid: u64 = attempts.iter().filter(|a| a.paid_ms.is_some()).map(|a| u64::from(a.amount_minor)).sum();
+    let refunded: u64 =
+        attempts.iter().flat_map(|a| &a.refunds).map(|refund| u64::from(refund.amount_minor)).sum();
+    let server = sources.orders.iter().find(|server| server.id == order);
+    if paid == 0 {
+        if server.is_some_and(|server| server.paid_minor > 0) {
+            books.violations.push(format!("order {order}: paid in the database and not in the ledger"));
+        }
+        return;
+    }
+    books.sales += 1;
+    books.paid_minor += paid;
+    books.refunded_minor += refunded;
+    for attempt in attempts.iter().filter(|attempt| attempt.paid_ms.is_some()) {
+        *books.by_wallet.entry(attempt.wallet.clone()).or_default() += 1;
+    }
+    let machine = machines.iter().find(|machine| machine.authorized.contains_key(&order));
+    // What was sold: as authorized, else as the customer saw it, else one line of the whole.
+    let prices: Vec<u64> = machine
+        .and_then(|machine| machine.authorized.get(&order))
+        .map(|body| body.lines.iter().map(|line| u64::from(line.price_minor)).collect())
+        .or_else(|| placed.get(&order).map(|lines| lines.iter().map(|line| u64::from(line.1)).collect()))
+        .unwrap_or_else(|| vec![paid]);
+    let paid_ms = attempts.iter().filter_map(|attempt| attempt.paid_ms).min().unwrap_or(0);
+    let ended = server.is_some_and(|server| server.state == "settled");
+
+    let mut lines: Vec<BookLine> = (0u8..)
+        .zip(&prices)
+        .map(|(number, price)| {
+            let runs: Vec<&Run> = machine
+                .and_then(|machine| Some((machine, machine.of_line.get(&(order, number))?)))
+                .map(|(machine, runs)| runs.iter().filter_map(|run| machine.runs.get(run)).collect())
+                .unwrap_or_default();
+            BookLine {
+                price: *price,
+                end: LineEnd::Lost,
+                fell: runs.iter().any(|run| run.fell > 0),
+                runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
+                items: u32::try_from(runs.iter().map(|run| run.items.len()).sum::<usize>())
+                    .unwrap_or(u32::MAX),
+                unknown: machine.is_some_and(|machine| machine.unknown.contains(&(order, number))),
+                pay_to_motor_ms: runs.iter().find_map(|run| run.current_ms).map(|at| at - paid_ms),
+            }
+        })
+        .collect();
+    assign(&mut lines, refunded, ended);
+    let assigned: u64 =
+        lines.iter().filter(|line| line.end == LineEnd::Refunded).map(|line| line.price).sum();
+    // More than one attempt paid: the others go back whole, and belong to no line.
+    let extra = paid.saturating_sub(prices.iter().sum());
+    if ended && assigned + extra != refunded {
+        books.violations.push(format!("order {order}: refunds of {refunded} fit no lines"));
+    }
+    if let Some(machine) = machine {
+        count_line_faults(books, machine, order, &lines);
+    }
+    if lines.iter().any(|line| line.end == LineEnd::Refunded) && !explained(sources, machine, order, paid_ms)
+    {
+        books.violations.push(format!("order {order}: a refund that no fault explains"));
+    }
+    compare(books, server, order, paid, refunded, &lines);
+    books.lines.append(&mut lines);
+}
+
+/// Says of each line what became of it: an order that has not ended is pending; money that went back belongs first to what did
+/// not fall; then what fell is delivered and the rest lost.
+fn assign(lines: &mut [BookLine], refunded: u64, ended: bool) {
+    let mut left = refunded;
+    for fell in [false, true] {
+        for line in lines.iter_mut().filter(|line| line.fell == fell) {
+            line.end = if left >= line.price {
+                left -= line.price;
+                LineEnd::Refunded
+            } else if !ended {
+                LineEnd::Pending
+            } else if line.fell {
+                LineEnd::Delivered
+            } else {
+                LineEnd::Lost
+            };
+        }
+    }
+    if !ended {
+        for line in lines {
+            line.end = LineEnd::Pending;
+        }
+    }
+}
+
+/// Whether anything went wrong in this order, so that a refund is no surprise.
+fn explained(sources: &Sources, machine: Option<&MachineStory>, order: u64, paid_ms: i64) -> bool {
+    let ended_after_start = |machine: &MachineStory| {
+        // The process was started anew while this order was open: a power cut of everything.
+        let ended = last_receipt_ms(sources, order).unwrap_or(i64::MAX);
+        machine.starts_ms.iter().any(|start| paid_ms < *start && *start < ended)
+    };
+    let Some(machine) = machine else {
+        // Never authorized: only a server that was down until it was too late does that.
+        let starts = sources.machines.iter().flatten().filter(|record| record.seen == Seen::Started);
+        return starts.into_iter().any(|record| record.at_ms > paid_ms);
+    };
+    let faulty_run = machine
+        .of_line
+        .iter()
+        .filter(|((of, _), _)| *of == order)
+        .flat_map(|(_, runs)| runs)
+        .filter_map(|run| machine.runs.get(run))
+        .any(|run| run.faulty || run.item_fault.is_some() || run.after_fault);
+    faulty_run
+        || machine.link_cuts.contains_key(&order)
+        || machine.power_cuts.contains_key(&order)
+        || ended_after_start(machine)
+}
+
+fn last_receipt_ms(sources: &Sources, order: u64) -> Option<i64> {
+    let receipts = sources.machines.iter().flatten().filter_map(|record| match &record.seen {
+        Seen::Up { frame } => {
+            receipt_of(frame).filter(|body| receipt_order(body) == Some(order)).map(|_| record.at_ms)
+        }
+        _ => None,
+    });
+    receipts.max()
+}
+
+fn compare(
+    books: &mut Books,
+    server: Option<&ServerOrder>,
+    order: u64,
+    paid: u64,
+    refunded: u64,
+    lines: &[BookLine],
+) {
+    let Some(server) = server else {
+        books.violations.push(format!("order {order}: paid, and the database does not know it"));
+        return;
+    };
+    if server.state != "settled" {
+        return;
+    }
+    if server.paid_minor != paid {
+        books.violations.push(format!("order {order}: {paid} paid, the database says {}", server.paid_minor));
+    }
+    if server.refunded_minor != refunded {
+        books
+            .violations
+            .push(format!("order {order}: {refunded} refunded, the database says {}", server.refunded_minor));
+    }
+    let delivered: u64 =
+        lines.iter().filter(|line| line.end == LineEnd::Delivered).map(|line| line.price).sum();
+    let lost: u64 = lines.iter().filter(|line| line.end == LineEnd::Lost).map(|line| line.price).sum();
+    if server.delivered_minor != delivered + lost {
+        let says = server.delivered_minor;
+        books.violations.push(format!("order {order}: {delivered} delivered, the database says {says}"));
+    }
+}
+
+fn count_line_faults(books: &mut Books, machine: &MachineStory, order: u64, lines: &[BookLine]) {
+    for (number, line) in (0u8..).zip(lines) {
+        let runs = machine.of_line.get(&(order, number)).into_iter().flatten();
+        for run in runs.filter_map(|run| machine.runs.get(run)) {
+            let name = match run.item_fault {
+                Some(ItemFault::Hang) => "hang",
+                Some(ItemFault::Miss) => "miss",
+                _ if run.faulty => "jam",
+                _ => continue,
+            };
+            let count = books.faults.entry(name).or_default();
+            count.injected += 1;
+            // It bit when the customer's money had to go back for it.
+            count.bit += u64::from(line.end == LineEnd::Refunded);
+        }
+    }
+}
+
+fn count_faults(books: &mut Books, machines: &[MachineStory]) {
+    for machine in machines {
+        for (name, cuts) in [("link_cut", &machine.link_cuts), ("power_cut", &machine.power_cuts)] {
+            let count = books.faults.entry(name).or_default();
+            count.injected += cuts.len() as u64;
+            count.bit += cuts.values().filter(|bit| **bit).count() as u64;
+        }
+        let count = books.faults.entry("garbled_frame").or_default();
+        count.injected += machine.garbled.injected;
+        count.bit += machine.garbled.bit;
+    }
+}
+
+fn placed_lines(customers: &[Record]) -> HashMap<u64, Vec<(u16, u32)>> {
+    let placed = customers.iter().filter_map(|record| match &record.seen {
+        Seen::Placed { order, lines, .. } => Some((*order, lines.clone())),
+        _ => None,
+    });
+    placed.collect()
+}
+
+/// The order in an attempt's id, `V<order>_<number>_<random>`.
+fn order_of(attempt: &str) -> Option<u64> {
+    attempt.strip_prefix('V')?.split('_').next()?.parse().ok()
+}
+
+fn receipt_of(frame: &str) -> Option<ReceiptBody> {
+    let bytes = unhex(frame);
+    let Receipt(signed) = Frame::parse(&bytes).ok()?.decode().ok()?;
+    vend_protocol::codec::decode(&signed.body).ok()
+}
+
+fn receipt_order(body: &ReceiptBody) -> Option<u64> {
+    match body.authority {
+        vend_protocol::signed::Authority::Authorization { order, .. } => Some(order.number()),
+        _ => None,
+    }
+}
+
+/// Follows one machine's recording from beginning to end.
+fn read_machine(records: &[Record], key: &PublicKey) -> MachineStory {
+    let mut story = MachineStory::default();
+    let mut reader = Reader::default();
+    for record in records {
+        match &record.seen {
+            Seen::Started => story.starts_ms.push(record.at_ms),
+            Seen::Down { frame } => reader.authorization(&mut story, frame, key),
+            Seen::Up { frame } => {
+                if let Some(body) = receipt_of(frame) {
+                    read_receipt(&mut story, &body);
+                }
+            }
+            Seen::Control { to_control: true, frame } => reader.request(frame),
+            Seen::Plant { event } => {
+                if let Ok(event) = event.parse::<PlantEvent>() {
+                    reader.plant(&mut story, &event, record.at_ms);
+                }
+            }
+            Seen::LinkCut { order } => {
+                story.link_cuts.insert(*order, false);
+                reader.open_cuts.push((*order, "link"));
+            }
+            Seen::PowerCut { order, .. } => {
+                story.power_cuts.insert(*order, false);
+                reader.open_cuts.push((*order, "power"));
+            }
+            Seen::Garbled { noticed } => {
+                story.garbled.injected += 1;
+                story.garbled.bit += u64::from(*noticed);
+            }
+            Seen::Control { .. } | Seen::Injected { .. } | Seen::Placed { .. } => {}
+        }
+        reader.settle_cuts(&mut story, &record.seen);
+    }
+    story
+}
+
+fn read_receipt(story: &mut MachineStory, body: &ReceiptBody) {
+    let Some(order) = receipt_order(body) else { return };
+    for (number, line) in (0u8..).zip(body.lines.iter()) {
+        if line.outcome.verdict().is_doubtful() {
+            story.unknown.insert((order, number));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    /// Sequence to order.
+    order_of_seq: HashMap<u64, u64>,
+    /// Vends asked for whose run has not begun, by lane: (vend, order, line).
+    asked: HashMap<u8, (u32, u64, u8)>,
+    seen_vends: HashSet<u32>,
+    /// The vend each lane's last run was for: a further run of it is a quarter turn.
+    lane_vend: HashMap<u8, (u64, u8)>,
+    bad_lanes: HashSet<u8>,
+    open_cuts: Vec<(u64, &'static str)>,
+}
+
+impl Reader {
+    fn authorization(&mut self, story: &mut MachineStory, frame: &str, key: &PublicKey) {
+        let bytes = unhex(frame);
+        let signed = Frame::parse(&bytes).ok().and_then(|frame| frame.decode::<Authorization>().ok());
+        // The observer checks the signature itself: only what the server's key signed allows a motion.
+        let Some(body) = signed.and_then(|signed| key.verify::<AuthorizationBody>(&signed.0).ok()) else {
+            return;
+        };
+        self.order_of_seq.insert(body.seq.number(), body.order.number());
+        story.authorized.insert(body.order.number(), body);
+    }
+
+    fn request(&mut self, frame: &str) {
+        let bytes = unhex(frame);
+        let Some(request) = Frame::parse(&bytes).ok().and_then(|frame| frame.decode::<VendRequest>().ok())
+        else {
+            return;
+        };
+        if !self.seen_vends.insert(request.vend.number()) {
+            return;
+        }
+        let Some(order) = self.order_of_seq.get(&request.label.authority) else { return };
+        let lane = u8::try_from(request.lane.index().saturating_sub(1)).unwrap_or(u8::MAX);
+        self.asked.insert(lane, (request.vend.number(), *order, request.label.line));
+    }
+
+    fn plant(&mut self, story: &mut MachineStory, event: &PlantEvent, at_ms: i64) {
+        match event.what {
+            Happening::RunStarted { run, lane, fault, .. } => {
+                let lane = lane.index();
+                let line = match self.asked.remove(&lane) {
+                    Some((_, order, line)) => Some((order, line)),
+                    None => None,
+                };
+                let entry = Run {
+                    faulty: fault.is_some(),
+                    after_fault: self.bad_lanes.remove(&lane),
+                    ..Run::default()
+                };
+                if fault.is_some() {
+                    self.bad_lanes.insert(lane);
+                }
+                story.runs.insert(run, entry);
+                match line {
+                    Some(line) => {
+                        self.lane_vend.insert(lane, line);
+                        story.of_line.entry(line).or_default().push(run);
+                    }
+                    None => {
+                        story.violations.push(format!("run {run} of lane {lane} without an authorized line"));
+                        if let Some(line) = self.lane_vend.get(&lane) {
+                            story.of_line.entry(*line).or_default().push(run);
+                        }
+                    }
+                }
+            }
+            Happening::CurrentFlowed { run, .. } => {
+                if let Some(run) = story.runs.get_mut(&run) {
+                    run.current_ms = Some(at_ms);
+                }
+            }
+            Happening::ItemPushed { run, item, fault, .. } => {
+                if let Some(run) = story.runs.get_mut(&run) {
+                    run.items.push(item);
+                    run.item_fault = run.item_fault.or(fault);
+                }
+            }
+            Happening::ItemFell { run, .. } => {
+                if let Some(run) = story.runs.get_mut(&run) {
+                    run.fell += 1;
+                }
+            }
+            // A coil that was left between two homes: its next run may push nothing.
+            Happening::RunEnded { lane, angle, .. } if angle % 1_000_000 != 0 => {
+                self.bad_lanes.insert(lane.index());
+            }
+            _ => {}
+        }
+    }
+
+    /// A cut bit when, after it, the receipt of its order still had to be sent: before it, the sale was not over.
+    fn settle_cuts(&mut self, story: &mut MachineStory, seen: &Seen) {
+        let Seen::Up { frame } = seen else { return };
+        let Some(order) = receipt_of(frame).as_ref().and_then(receipt_order) else { return };
+        for (cut, what) in &self.open_cuts {
+            if *cut == order {
+                let cuts = if *what == "link" { &mut story.link_cuts } else { &mut story.power_cuts };
+                cuts.insert(order, true);
+            }
+        }
+        self.open_cuts.retain(|(cut, _)| *cut != order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(price: u64, fell: bool) -> BookLine {
+        BookLine { price, end: LineEnd::Lost, fell, runs: 1, items: 1, unknown: false, pay_to_motor_ms: None }
+    }
+
+    fn ends(lines: &[(u64, bool)], refunded: u64, ended: bool) -> Vec<LineEnd> {
+        let mut lines: Vec<_> = lines.iter().map(|(price, fell)| line(*price, *fell)).collect();
+        assign(&mut lines, refunded, ended);
+        lines.iter().map(|line| line.end).collect()
+    }
+
+    #[test]
+    fn money_that_went_back_belongs_first_to_what_did_not_fall() {
+        use LineEnd::{Delivered, Lost, Pending, Refunded};
+        assert_eq!(ends(&[(200, true), (300, false)], 300, true), [Delivered, Refunded]);
+        assert_eq!(ends(&[(300, true), (300, false)], 300, true), [Delivered, Refunded]);
+        assert_eq!(ends(&[(300, true)], 300, true), [Refunded], "given away");
+        assert_eq!(ends(&[(300, false)], 0, true), [Lost]);
+        assert_eq!(ends(&[(300, true)], 0, false), [Pending]);
+    }
+
+    #[test]
+    fn an_attempt_names_its_order() {
+        assert_eq!(order_of("V12_1_0badcafe"), Some(12));
+        assert_eq!(order_of("X12"), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! The modem's way to the server: a TCP relay that can be cut.
+//!
+//! A cut resets both sides without an MQTT DISCONNECT and refuses connections for a while, as a lost cell does.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::Instant,
+};
+
+/// One machine's link.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Raised at each cut.
+    cuts: watch::Sender<u64>,
+    dead_until: Mutex<Instant>,
+}
+
+impl Proxy {
+    /// Listens on a free port and relays to `server`.
+    pub(crate) async fn start(server: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared { cuts: watch::channel(0).0, dead_until: Mutex::new(Instant::now()) });
+        let accepting = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((machine, _)) = listener.accept().await {
+                let shared = Arc::clone(&accepting);
+                tokio::spawn(async move { relay(machine, server, &shared).await });
+            }
+        });
+        Ok(Self { addr, shared })
+    }
+
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Resets every connection and refuses new ones for `off_for`.
+    pub(crate) fn cut(&self, off_for: Duration) {
+        *self.shared.dead_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + off_for;
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn relay(mut machine: TcpStream, server: SocketAddr, shared: &Shared) {
+    let dead_until = *shared.dead_until.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cuts = shared.cuts.subscribe();
+    if Instant::now() < dead_until {
+        reset(&machine);
+        return;
+    }
+    let Ok(mut upstream) = TcpStream::connect(server).await else { return };
+    let _ = (machine.set_nodelay(true), upstream.set_nodelay(true));
+    let cut = tokio::select! {
+        _ = copy_bidirectional(&mut machine, &mut upstream) => false,
+        _ = cuts.changed() => true,
+    };
+    if cut {
+        reset(&machine);
+        reset(&upstream);
+    }
+}
+
+/// A reset instead of an orderly end: what was not read yet is lost, as on a link that dies.
+fn reset(stream: &TcpStream) {
+    let _ = stream.set_zero_linger();
+}
