@@ -32,7 +32,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "tidy",
-        about: "links in the documents lead somewhere; the device crates are no_std",
+        about: "links and file names in the documents lead somewhere; the device crates are no_std",
         run: |workspace, _| tidy::run(&workspace.root),
     },
     Step {

@@ -1,4 +1,4 @@
-//! What no compiler checks: links between documents, and `#![no_std]` without a condition.
+//! What no compiler checks: links between documents, the files they name, and `#![no_std]` without a condition.
 
 use std::{
     fs,
@@ -34,6 +34,9 @@ pub(super) fn run(root: &Path) -> Result<()> {
             } else {
                 faults.push(format!("{shown} links to {path}, which is not there"));
             }
+        }
+        for path in named_files(root, &text) {
+            faults.push(format!("{shown} names {path}, which is not there"));
         }
     }
     println!("{} documents, {} crates", documents.len(), NO_STD.len());
@@ -93,6 +96,19 @@ fn links(text: &str) -> Vec<Link> {
     links
 }
 
+/// Paths between backquotes, such as `xtask/src`, that begin at one of our folders and lead nowhere.
+fn named_files<'a>(root: &Path, text: &'a str) -> impl Iterator<Item = &'a str> {
+    let spans = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.filter(|span| {
+        let path = span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let first = span.split('/').next().unwrap_or("");
+        path && span.contains('/')
+            && !first.is_empty()
+            && root.join(first).is_dir()
+            && !root.join(span).exists()
+    })
+}
+
 /// The file a link leads to; `None` for another site or a place in the same document.
 fn file_of(target: &str) -> Option<&str> {
     let path = target.split(['#', ' ']).next().unwrap_or("");
@@ -113,6 +129,13 @@ mod tests {
             .collect();
         let file = |name: &str| Some(name.to_owned());
         assert_eq!(found, [(file("a.md"), false), (file("b.png"), true), (file("../e.md"), false)]);
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = "`src/main.rs`, `src/no.rs` and `a/b`; `src`\nthe `src/steps`";
+        assert_eq!(named_files(root, text).collect::<Vec<_>>(), ["src/no.rs"]);
     }
 
     #[test]
