@@ -140,10 +140,6 @@ impl Board {
         self.next_poll_ms = now_ms;
     }
 
-    pub(super) const fn is_busy(&self) -> bool {
-        self.master.is_busy()
-    }
-
     /// Begins what is due. `keep` is the vend whose result must not be forgotten; with it no opening takes place.
     pub(super) fn drive(
         &mut self,

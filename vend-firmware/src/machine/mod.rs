@@ -24,6 +24,8 @@ mod board;
 mod link;
 mod order;
 mod plan;
+#[cfg(all(test, feature = "control"))]
+mod simulation;
 
 use vend_payments::{keys::TrustedKeys, signed::Signer};
 use vend_protocol::{
@@ -306,6 +308,11 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             }
             _ => self.broken = true,
         }
+    }
+
+    /// What it is.
+    pub const fn config(&self) -> &MachineConfig {
+        &self.config
     }
 
     /// Whether the journal failed. The machine then sells nothing; a restart opens the journal again.

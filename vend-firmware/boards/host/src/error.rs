@@ -33,6 +33,12 @@ pub enum HostError {
     /// vend an order twice, so the key must not be used any more.
     #[error("the journal of this machine is missing or unreadable ({0}): its key must not be used any more; remove the machine's folder and enrol it anew with a new ticket")]
     Journal(String),
+    /// Not `host:port`.
+    #[error("{0:?} is not host:port")]
+    Address(String),
+    /// The system gave no thread.
+    #[error("no thread for the machine: {0}")]
+    Thread(std::io::Error),
     /// More lanes than a host machine has drivers for, or none.
     #[error("a host machine has 1 to {max} lanes", max = crate::HostConfig::MAX_LANES)]
     Lanes,

@@ -18,9 +18,16 @@
 //! ```
 
 mod config;
+mod control_board;
+mod enrol;
 mod error;
+mod flash;
+mod identity;
 mod machine;
+mod main_board;
+mod mqtt;
 mod tap;
+mod wire;
 
 pub use config::{HostConfig, MqttVersion};
 pub use error::HostError;

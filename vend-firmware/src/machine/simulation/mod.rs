@@ -1,0 +1,490 @@
+//! Two boards, a line, a link and a server in virtual time, with everything going wrong.
+
+extern crate std;
+
+mod faults;
+mod server;
+mod stories;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use vend_hal::{
+    Attempt, BoardConfig, BoardState, DropReport, Evidence, Instant, MotorCode, Nonce, NotStarted, OpenRefused,
+    Opened, Outcome, SensorState, StartRefused, VendCommand, VendId, VendState,
+};
+use vend_payments::{keys::TrustedKeys, signed::Signer};
+use vend_protocol::{
+    JournalId, List,
+    cobs::{Decoder, line_len},
+    control_link::VendRequest,
+    frame::{CONTROL_FRAME_MAX, Frame, MACHINE_FRAME_MAX},
+    signed::KeyListBody,
+};
+
+use self::server::{EPOCH_MS, Server, machine_number};
+use super::{Action, JournalAnswer, JournalRequest, Machine, MachineConfig};
+use crate::{
+    control::{Commands, ControlConfig, LINE_MAX, Responder},
+    journal::{
+        Error, Journal, State,
+        test_flash::{Rng, TestFlash},
+    },
+};
+
+const SECTOR: u32 = 4096;
+const MACHINE_SEED: [u8; 32] = [3; 32];
+
+/// Chances out of a thousand, each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
+    control_lost: u64,
+    control_doubled: u64,
+    control_garbled: u64,
+    link_cut: u64,
+    main_cut: u64,
+    flash_cut: u64,
+    control_cut: u64,
+    both_cut: u64,
+}
+
+#[derive(Debug)]
+struct Random(Rng);
+
+impl super::Random for Random {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.0.next().to_le_bytes()[0]);
+    }
+}
+
+struct MainBoard {
+    machine: Machine<Random, 16>,
+    journal: Journal<TestFlash>,
+}
+
+/// The control board: `vend-hal`'s rules, and a mechanism that only counts.
+struct ControlSide {
+    state: BoardState,
+    responder: Responder,
+    /// The running vend and when it ends.
+    running: Option<(VendId, u64, Outcome)>,
+    /// When the motion side looks next.
+    looks_at_ms: u64,
+}
+
+struct At<'a>(&'a mut BoardState, Instant);
+
+impl Commands for At<'_> {
+    fn open(&mut self, nonce: Nonce) -> Result<Opened, OpenRefused> {
+        self.0.open(self.1, nonce)
+    }
+
+    fn query(&mut self) -> vend_hal::BoardStatus {
+        self.0.query(self.1)
+    }
+
+    fn start(&mut self, command: &VendCommand) -> Result<VendState, StartRefused> {
+        self.0.start(self.1, command)
+    }
+
+    fn forget(&mut self, nonce: Nonce, vend: VendId) -> Result<(), vend_hal::ForgetRefused> {
+        self.0.forget(self.1, nonce, vend)
+    }
+}
+
+struct World {
+    now_ms: u64,
+    rng: Rng,
+    faults: Faults,
+    flash: TestFlash,
+    main: Option<MainBoard>,
+    main_on_ms: u64,
+    control: Option<ControlSide>,
+    control_on_ms: u64,
+    sensor: SensorState,
+    to_control: VecDeque<(u64, Vec<u8>)>,
+    to_main: VecDeque<(u64, Vec<u8>)>,
+    connected: bool,
+    connect_at_ms: u64,
+    up: VecDeque<(u64, Vec<u8>)>,
+    down: VecDeque<(u64, Vec<u8>)>,
+    server: Server,
+    /// What each vend number was sent for: sequence and line.
+    labels: BTreeMap<u32, (u64, u8)>,
+    /// Motor starts of each line.
+    started: BTreeMap<(u64, u8), u32>,
+    /// What the mechanism really did, by line, when it came to an end.
+    ended: BTreeMap<(u64, u8), Outcome>,
+    next_fault_ms: u64,
+    vend_ms: Option<u64>,
+}
+
+fn keys() -> TrustedKeys {
+    let root = Signer::from_seed(&[1; 32]);
+    let online = Signer::from_seed(&[2; 32]).public_key().to_bytes();
+    let keys = List::try_from_iter([online]).unwrap();
+    let body = KeyListBody { version: 1, not_before_ms: EPOCH_MS, expires_ms: EPOCH_MS + 86_400_000_000, keys };
+    let list = root.sign(&body).unwrap();
+    TrustedKeys::from_root(&root.public_key().to_bytes(), root.public_key().fingerprint(), &list).unwrap()
+}
+
+impl World {
+    fn new(seed: u64, faults: Faults) -> Self {
+        let mut rng = Rng(seed);
+        let flash = TestFlash::new(SECTOR as usize * 3, seed);
+        Journal::format(flash.clone(), SECTOR, JournalId(rng.bytes())).unwrap();
+        let mut world = Self {
+            now_ms: 0,
+            rng,
+            faults,
+            flash,
+            main: None,
+            main_on_ms: 0,
+            control: None,
+            control_on_ms: 0,
+            sensor: SensorState::Ok,
+            to_control: VecDeque::new(),
+            to_main: VecDeque::new(),
+            connected: false,
+            connect_at_ms: 50,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            server: Server::new(Signer::from_seed(&MACHINE_SEED).public_key()),
+            labels: BTreeMap::new(),
+            started: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next_fault_ms: 0,
+            vend_ms: None,
+        };
+        world.boot_control();
+        world.boot_main();
+        world
+    }
+
+    fn boot_main(&mut self) {
+        self.flash.cut_after(None);
+        let journal = Journal::open(self.flash.clone(), SECTOR).expect("the journal survives");
+        let random = Random(Rng(self.rng.next()));
+        let config = MachineConfig::new(machine_number());
+        let signer = Signer::from_seed(&MACHINE_SEED);
+        let state = journal.state().clone();
+        let machine = Machine::new(config, signer, keys(), journal.id(), state, random, self.now_ms);
+        self.main = Some(MainBoard { machine, journal });
+    }
+
+    fn boot_control(&mut self) {
+        let mut state = BoardState::new(BoardConfig::default(), 6);
+        state.note_sensor(self.sensor);
+        let responder = Responder::new(ControlConfig::default());
+        let looks_at_ms = self.now_ms;
+        self.control = Some(ControlSide { state, responder, running: None, looks_at_ms });
+    }
+
+    fn cut_main(&mut self, off_ms: u64) {
+        self.main = None;
+        self.main_on_ms = self.now_ms + off_ms;
+        self.to_main.clear();
+        // What the UART had not sent is gone.
+        if let Some((_, line)) = self.to_control.back_mut() {
+            let len = line.len();
+            line.truncate(usize::try_from(self.rng.below(len as u64 + 1)).unwrap());
+        }
+        self.disconnect();
+    }
+
+    fn cut_control(&mut self, off_ms: u64) {
+        self.control = None;
+        self.control_on_ms = self.now_ms + off_ms;
+        self.to_control.clear();
+    }
+
+    fn disconnect(&mut self) {
+        if self.connected {
+            self.connected = false;
+            self.connect_at_ms = self.now_ms + 100 + self.rng.below(2000);
+        }
+        self.up.clear();
+        self.down.clear();
+        self.server.disconnected();
+        if let Some(main) = &mut self.main {
+            main.machine.handle_disconnected();
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.now_ms)
+    }
+
+    /// Puts a line on a wire, with its faults.
+    fn transmit(&mut self, to_control: bool, line: &[u8]) {
+        let at = self.now_ms + 1 + self.rng.below(3);
+        let mut bytes = line.to_vec();
+        if self.rng.chance(self.faults.control_lost) {
+            return;
+        }
+        if self.rng.chance(self.faults.control_garbled) {
+            let index = usize::try_from(self.rng.below(bytes.len() as u64)).unwrap();
+            if self.rng.chance(500) {
+                bytes[index] ^= 1 << self.rng.below(8);
+            } else {
+                bytes.remove(index);
+            }
+        }
+        let copies = 1 + usize::from(self.rng.chance(self.faults.control_doubled));
+        let wire = if to_control { &mut self.to_control } else { &mut self.to_main };
+        // A wire keeps the order of bytes.
+        let at = wire.back().map_or(at, |(last, _)| at.max(*last));
+        for _ in 0..copies {
+            wire.push_back((at, bytes.clone()));
+        }
+    }
+
+    /// Notes what vends are for, as someone who reads the line.
+    fn sniff(&mut self, line: &[u8]) {
+        let mut decoder = Decoder::<CONTROL_FRAME_MAX>::new();
+        for byte in line {
+            if let Some(frame) = decoder.push(*byte)
+                && let Ok(frame) = Frame::parse(frame)
+                && let Ok(vend) = frame.decode::<VendRequest>()
+            {
+                let label = (vend.label.authority, vend.label.line);
+                let before = self.labels.insert(vend.vend.number(), label);
+                assert!(before.is_none_or(|before| before == label), "a vend number with two meanings");
+            }
+        }
+    }
+
+    fn drain_main(&mut self) {
+        let mut buffer = [0; MACHINE_FRAME_MAX];
+        for round in 0.. {
+            assert!(round < 1000, "the machine never rests");
+            let Some(main) = &mut self.main else { return };
+            let Some(action) = main.machine.poll_action(self.now_ms, &mut buffer) else { return };
+            match action {
+                Action::Journal(request) => {
+                    let answer = match request {
+                        JournalRequest::Append(record) => main.journal.append(&record).map(|()| JournalAnswer::Done),
+                        JournalRequest::Reserve => main.journal.reserve().map(|()| JournalAnswer::Done),
+                        JournalRequest::Find(lookup) => main.journal.receipt(lookup).map(JournalAnswer::Found),
+                    };
+                    match answer {
+                        Ok(answer) => main.machine.journaled(self.now_ms, answer),
+                        Err(Error::Full) => main.machine.journaled(self.now_ms, JournalAnswer::Full),
+                        Err(Error::Flash(_)) => {
+                            let off_ms = 20 + self.rng.below(3000);
+                            return self.cut_main(off_ms);
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    if let Some(main) = &self.main {
+                        assert!(!main.machine.is_broken());
+                        assert_eq!(main.machine.state(), main.journal.state());
+                    }
+                }
+                Action::ControlBytes(len) => {
+                    let line = buffer[..len].to_vec();
+                    self.sniff(&line);
+                    self.transmit(true, &line);
+                }
+                Action::MachineFrame(len) => {
+                    let at = self.now_ms + 10 + self.rng.below(100);
+                    let at = self.up.back().map_or(at, |(last, _)| at.max(*last));
+                    self.up.push_back((at, buffer[..len].to_vec()));
+                }
+                Action::CloseLink { .. } => self.disconnect(),
+            }
+        }
+    }
+
+    fn step_control(&mut self) {
+        let now = self.now();
+        while let Some(line) = due(&mut self.to_control, self.now_ms) {
+            let Some(control) = &mut self.control else { continue };
+            let mut answers = Vec::new();
+            for byte in line {
+                let mut out = [0; LINE_MAX];
+                let mut board = At(&mut control.state, now);
+                if let Some(len) = control.responder.handle_byte(byte, &mut board, &mut out) {
+                    answers.push(out[..len].to_vec());
+                }
+            }
+            for answer in answers {
+                assert!(answer.len() <= line_len(CONTROL_FRAME_MAX));
+                self.transmit(false, &answer);
+            }
+        }
+        self.step_motion();
+    }
+
+    fn step_motion(&mut self) {
+        let now = self.now();
+        let Some(control) = &mut self.control else { return };
+        if let Some((vend, ends_ms, outcome)) = control.running
+            && self.now_ms >= ends_ms
+        {
+            control.running = None;
+            control.state.finish(vend, outcome);
+            self.ended.insert(self.labels[&vend.0], outcome);
+        }
+        if control.running.is_some() || self.now_ms < control.looks_at_ms {
+            return;
+        }
+        let late = self.rng.chance(5);
+        control.looks_at_ms = self.now_ms + if late { 1200 } else { 2 };
+        if let Some(order) = control.state.take_order(now) {
+            let outcome = outcome(&mut self.rng, self.sensor);
+            let ends_ms = self.now_ms + self.vend_ms.unwrap_or_else(|| 200 + self.rng.below(6000));
+            control.running = Some((order.vend_id, ends_ms, outcome));
+            if outcome.started() {
+                self.motor_started(order.vend_id);
+            }
+        }
+    }
+
+    /// The invariants that hold whenever a motor starts.
+    fn motor_started(&mut self, vend: VendId) {
+        let label @ (seq, line) = self.labels[&vend.0];
+        let count = self.started.entry(label).or_default();
+        *count += 1;
+        assert_eq!(*count, 1, "I2: line {line} of authorization {seq} started twice");
+        let issued = self.server.issued.get(&seq).expect("I3: a motor started without an authorization");
+        let deadline_ms = issued.body.deadline_ms;
+        assert!(EPOCH_MS + self.now_ms <= deadline_ms + 2_500, "started long after the deadline");
+        let copy = self.flash.with_bytes(|bytes| bytes.clone());
+        let flash = TestFlash::blank(copy.len(), 0);
+        flash.with_bytes(|bytes| *bytes = copy);
+        let state: State = Journal::open(flash, SECTOR).unwrap().state().clone();
+        assert!(state.numbers.used_seq >= seq, "I3: a motor started before its authorization was journaled");
+    }
+
+    fn step_link(&mut self) {
+        while let Some(frame) = due(&mut self.up, self.now_ms) {
+            self.server.receive(self.now_ms, &frame, &mut self.rng);
+        }
+        self.server.handle_timeout(self.now_ms, &mut self.rng);
+        while let Some(frame) = self.server.down.pop_front() {
+            let at = self.now_ms + 10 + self.rng.below(100);
+            let at = self.down.back().map_or(at, |(last, _)| at.max(*last));
+            self.down.push_back((at, frame));
+        }
+        while let Some(frame) = due(&mut self.down, self.now_ms) {
+            if let Some(main) = &mut self.main {
+                main.machine.handle_machine_frame(self.now_ms, &frame);
+            }
+            self.drain_main();
+        }
+        if !self.connected && self.now_ms >= self.connect_at_ms && self.main.is_some() {
+            self.connected = true;
+            self.server.connected(self.now_ms);
+            if let Some(main) = &mut self.main {
+                main.machine.handle_connected(self.now_ms);
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        if self.main.is_none() && self.now_ms >= self.main_on_ms {
+            self.boot_main();
+        }
+        if self.control.is_none() && self.now_ms >= self.control_on_ms {
+            self.boot_control();
+        }
+        self.inject_faults();
+        self.step_control();
+        while let Some(line) = due(&mut self.to_main, self.now_ms) {
+            if let Some(main) = &mut self.main {
+                main.machine.handle_control_bytes(self.now_ms, &line);
+            }
+            self.drain_main();
+        }
+        self.step_link();
+        if let Some(main) = &mut self.main {
+            main.machine.handle_timeout(self.now_ms);
+        }
+        self.drain_main();
+    }
+
+    fn next_event_ms(&self) -> u64 {
+        let heads = [&self.to_control, &self.to_main, &self.up, &self.down];
+        let wires = heads.iter().filter_map(|wire| wire.front().map(|(at, _)| *at));
+        let main = self.main.as_ref().map_or(self.main_on_ms, |main| main.machine.poll_timeout());
+        let control = match &self.control {
+            None => self.control_on_ms,
+            Some(control) => match control.running {
+                Some((_, ends_ms, _)) => ends_ms,
+                None => self.to_control.front().map_or(u64::MAX, |_| 0).max(control.looks_at_ms),
+            },
+        };
+        // An accepted vend is looked for by the motion side.
+        let waiting = self.control.as_ref().is_some_and(|control| {
+            control.running.is_none()
+                && matches!(control.state.clone().poll(self.now()), VendState::Running { .. })
+        });
+        let looks = if waiting { self.control.as_ref().map_or(u64::MAX, |c| c.looks_at_ms) } else { u64::MAX };
+        let connect = if self.connected || self.main.is_none() { u64::MAX } else { self.connect_at_ms };
+        let server = self.server.poll_timeout();
+        let fault = self.next_fault_ms;
+        wires.chain([main, control, looks, connect, server, fault]).min().unwrap_or(u64::MAX)
+    }
+
+    /// Runs for `ms` of virtual time.
+    fn run(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        while self.now_ms < end {
+            self.step();
+            self.now_ms = self.next_event_ms().max(self.now_ms + 1).min(end);
+        }
+    }
+
+    /// Runs until `done`, for at most `ms`.
+    fn run_until(&mut self, ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now_ms + ms;
+        while self.now_ms < end {
+            if done(self) {
+                return true;
+            }
+            self.step();
+            self.now_ms = self.next_event_ms().max(self.now_ms + 1).min(end);
+        }
+        done(self)
+    }
+
+    /// Runs until the machine is ready to sell.
+    fn settle(&mut self) {
+        let ready = self.run_until(60_000, |world| {
+            world.main.as_ref().is_some_and(|main| {
+                main.machine.is_connected()
+                    && main.machine.plan().version().is_some()
+                    && main.machine.readiness(world.now_ms, main.machine.plan().version().unwrap(), [].into_iter()).is_ok()
+            })
+        });
+        assert!(ready, "the machine never became ready");
+    }
+
+    fn motor_starts(&self) -> u32 {
+        self.started.values().sum()
+    }
+}
+
+/// Takes what has arrived by now.
+fn due(wire: &mut VecDeque<(u64, Vec<u8>)>, now_ms: u64) -> Option<Vec<u8>> {
+    if wire.front()?.0 > now_ms {
+        return None;
+    }
+    wire.pop_front().map(|(_, bytes)| bytes)
+}
+
+fn outcome(rng: &mut Rng, sensor: SensorState) -> Outcome {
+    if matches!(sensor, SensorState::Fault(_)) || rng.chance(20) {
+        return Outcome::not_started(NotStarted::SensorBlocked);
+    }
+    let drop = match rng.below(10) {
+        0 => DropReport::NotSeen,
+        1 => DropReport::SensorFault,
+        _ => DropReport::Seen,
+    };
+    let motor = if rng.chance(50) { MotorCode::OverCurrent } else { MotorCode::Ok };
+    Outcome { attempt: Attempt::Started, motor, drop, interrupted: false, evidence: Evidence::EMPTY }
+}

@@ -1,0 +1,369 @@
+//! A model of the server: what it signed, what it was told, and what it will not believe.
+
+extern crate std;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+
+use vend_payments::{
+    receipt::{receipt_hash, verify_receipt},
+    signed::{PublicKey, Signer},
+};
+use vend_protocol::{
+    AuthSeq, Bytes, Currency, EnrolmentId, List, MachineId, OrderId, PlanVersion, ProductId, ReceiptHash,
+    SlotId, Text,
+    frame::Message,
+    machine_link::{
+        Accepted, Acknowledgement, Authorization, Busy, End, Hello, LateDrop, PlanApplied, PlanEntry,
+        PlanPart, Prepare, PrepareLine, Readiness, Ready, Receipt, Received, Session, Settled, Taken,
+        Unsupported, Void,
+    },
+    signed::{AcceptedBody, Authority, AuthorizationBody, AuthorizedLine, HelloBody, ReceiptBody, Signed, VoidBody},
+};
+
+use crate::journal::test_flash::Rng;
+
+/// Server time when the simulation begins.
+pub(super) const EPOCH_MS: u64 = 1_790_000_000_000;
+pub(super) const SLOTS: u16 = 6;
+
+/// An authorization the server signed.
+pub(super) struct Issued {
+    pub(super) body: AuthorizationBody,
+    pub(super) signed: Signed,
+    pub(super) void: bool,
+    pub(super) taken: bool,
+    pub(super) receipt: Option<ReceiptBody>,
+    /// Never sent on its own: the test sends it.
+    pub(super) held: bool,
+}
+
+pub(super) struct Server {
+    pub(super) signer: Signer,
+    machine: PublicKey,
+    session: Option<Session>,
+    pub(super) down: VecDeque<Vec<u8>>,
+    pub(super) issued: BTreeMap<u64, Issued>,
+    pub(super) receipts: BTreeMap<u64, Signed>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) late_drops: u32,
+    pub(super) silent: bool,
+    /// Acknowledge nothing.
+    pub(super) deaf: bool,
+    /// Ask and sell on its own.
+    pub(super) busy: bool,
+    pub(super) plan: u64,
+    request: u32,
+    pub(super) next_prepare_ms: u64,
+    resend_at_ms: Option<u64>,
+    pub(super) clock_ahead_ms: u64,
+}
+
+/// What the machine said, for named tests.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    Accepted,
+    Ready(Readiness),
+    Taken(u64),
+    Busy(u64),
+    Settled(u64),
+    Receipt(ReceiptBody),
+    Unsupported(Unsupported),
+}
+
+impl Server {
+    pub(super) fn new(machine: PublicKey) -> Self {
+        Self {
+            signer: Signer::from_seed(&[2; 32]),
+            machine,
+            session: None,
+            down: VecDeque::new(),
+            issued: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            answers: Vec::new(),
+            late_drops: 0,
+            silent: false,
+            deaf: false,
+            busy: false,
+            plan: 1,
+            request: 0,
+            next_prepare_ms: 0,
+            resend_at_ms: None,
+            clock_ahead_ms: 0,
+        }
+    }
+
+    pub(super) fn connected(&mut self, now_ms: u64) {
+        self.session = Some(Session::new(End::Server, now_ms, u64::MAX));
+        self.down.clear();
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        self.session = None;
+        self.down.clear();
+    }
+
+    pub(super) fn send<M: Message>(&mut self, message: &M) {
+        let mut frame = [0; 1024];
+        if let Some(session) = self.session.as_mut().filter(|session| session.is_open()) {
+            let len = session.send(message, &mut frame).unwrap();
+            self.down.push_back(frame[..len].to_vec());
+        }
+    }
+
+    /// What is in each slot of the plan.
+    pub(super) fn line(slot: u16) -> AuthorizedLine {
+        AuthorizedLine {
+            slot: SlotId::new(slot.into()).unwrap(),
+            product: ProductId::new(u64::from(slot) + 100).unwrap(),
+            price_minor: u32::from(slot) * 50,
+        }
+    }
+
+    /// Signs an authorization; it is sent now and again until it is answered.
+    pub(super) fn issue(&mut self, now_ms: u64, ttl_ms: u64, lines: &[AuthorizedLine]) -> u64 {
+        let seq = self.issued.keys().next_back().map_or(1, |last| last + 1);
+        let body = AuthorizationBody {
+            enrolment: self.machine.fingerprint(),
+            seq: AuthSeq::new(seq).unwrap(),
+            order: OrderId::new(7000 + seq).unwrap(),
+            plan: PlanVersion::new(self.plan).unwrap(),
+            deadline_ms: EPOCH_MS + now_ms + ttl_ms,
+            currency: Currency::CNY,
+            lines: List::try_from_iter(lines.iter().copied()).unwrap(),
+        };
+        let signed = self.signer.sign(&body).unwrap();
+        let issued = Issued { body, signed, void: false, taken: false, receipt: None, held: false };
+        self.issued.insert(seq, issued);
+        self.send_open(seq);
+        seq
+    }
+
+    pub(super) fn void(&mut self, seq: u64) {
+        self.issued.get_mut(&seq).unwrap().void = true;
+        self.send_open(seq);
+    }
+
+    pub(super) fn send_open(&mut self, seq: u64) {
+        let issued = &self.issued[&seq];
+        if issued.held {
+            return;
+        }
+        if issued.void {
+            let body = VoidBody { enrolment: issued.body.enrolment, seq: issued.body.seq, order: issued.body.order };
+            let void = Void(self.signer.sign(&body).unwrap());
+            self.send(&void);
+        } else {
+            let authorization = Authorization(issued.signed.clone());
+            self.send(&authorization);
+        }
+    }
+
+    pub(super) fn open(&self) -> Option<u64> {
+        self.issued.iter().find(|(_, issued)| issued.receipt.is_none()).map(|(seq, _)| *seq)
+    }
+
+    pub(super) fn poll_timeout(&self) -> u64 {
+        self.next_prepare_ms.min(self.resend_at_ms.unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn handle_timeout(&mut self, now_ms: u64, rng: &mut Rng) {
+        if self.resend_at_ms.is_some_and(|at| now_ms >= at) {
+            self.resend_at_ms = None;
+            if let Some(seq) = self.open() {
+                self.send_open(seq);
+            }
+        }
+        if now_ms < self.next_prepare_ms {
+            return;
+        }
+        self.next_prepare_ms = now_ms + 400 + rng.below(1500);
+        if !self.busy {
+            return;
+        }
+        match self.open() {
+            Some(seq) if rng.chance(100) => self.void(seq),
+            Some(_) if rng.chance(200) => self.attack(rng),
+            Some(seq) if rng.chance(100) => self.send_open(seq),
+            Some(_) => {}
+            None => self.prepare(&[1 + u16::try_from(rng.below(SLOTS.into())).unwrap()]),
+        }
+    }
+
+    pub(super) fn prepare(&mut self, slots: &[u16]) {
+        self.request += 1;
+        let lines = slots.iter().map(|slot| {
+            let line = Self::line(*slot);
+            PrepareLine { slot: line.slot, product: line.product, price_minor: line.price_minor }
+        });
+        let prepare = Prepare {
+            request: self.request,
+            plan: PlanVersion::new(self.plan).unwrap(),
+            lines: List::try_from_iter(lines).unwrap(),
+        };
+        self.send(&prepare);
+    }
+
+    /// Something a thief or a broken server might send.
+    fn attack(&mut self, rng: &mut Rng) {
+        let Some((_, issued)) = self.issued.iter().next_back() else { return };
+        let mut body = issued.body.clone();
+        body.seq = AuthSeq::new(100_000 + rng.below(1000)).unwrap();
+        let thief = Signer::from_seed(&[66; 32]);
+        let mut signed = match rng.below(4) {
+            0 => {
+                body.enrolment = EnrolmentId([9; 16]);
+                self.signer.sign(&body).unwrap()
+            }
+            1 => thief.sign(&body).unwrap(),
+            2 => {
+                let old = 1 + rng.below(issued.body.seq.number());
+                self.issued[&old].signed.clone()
+            }
+            _ => {
+                let mut bytes = issued.signed.body.to_vec();
+                let at = usize::try_from(rng.below(bytes.len().try_into().unwrap())).unwrap();
+                bytes[at] ^= 1 << rng.below(8);
+                Signed { body: Bytes::try_from(&bytes[..]).unwrap(), ..issued.signed.clone() }
+            }
+        };
+        if rng.chance(100) {
+            signed.key_id = self.signer.key_id();
+        }
+        self.send(&Authorization(signed));
+    }
+
+    pub(super) fn receive(&mut self, now_ms: u64, frame: &[u8], rng: &mut Rng) {
+        let Some(session) = self.session.as_mut() else { return };
+        let Received::Message(frame) = session.receive(now_ms, frame).expect("the machine keeps the protocol")
+        else {
+            return;
+        };
+        if let Ok(Hello(hello)) = frame.decode() {
+            self.hello(now_ms, &hello, rng);
+        } else if let Ok(ready) = frame.decode::<Ready>() {
+            self.answers.push(Answer::Ready(ready.readiness));
+            if self.busy && ready.request == self.request && ready.readiness == Readiness::Ready {
+                self.sell(now_ms, rng);
+            }
+        } else if let Ok(taken) = frame.decode::<Taken>() {
+            self.answers.push(Answer::Taken(taken.seq.number()));
+            self.issued.get_mut(&taken.seq.number()).expect("taken was issued").taken = true;
+        } else if let Ok(Receipt(receipt)) = frame.decode() {
+            self.receipt(&receipt);
+        } else if let Ok(busy) = frame.decode::<Busy>() {
+            self.answers.push(Answer::Busy(busy.seq.number()));
+            self.resend_at_ms = Some(now_ms + 1000);
+        } else if let Ok(settled) = frame.decode::<Settled>() {
+            let up_to = settled.up_to.number();
+            self.answers.push(Answer::Settled(up_to));
+            let unsettled = self.issued.range(..=up_to).find(|(_, issued)| issued.receipt.is_none());
+            assert!(unsettled.is_none(), "settled without a receipt: {:?}", unsettled.map(|(seq, _)| seq));
+        } else if frame.decode::<LateDrop>().is_ok() {
+            self.late_drops += 1;
+        } else if let Ok(unsupported) = frame.decode::<Unsupported>() {
+            self.answers.push(Answer::Unsupported(unsupported));
+        } else if frame.decode::<PlanApplied>().is_err() {
+            panic!("kind {:#x} from the machine", frame.kind);
+        }
+    }
+
+    fn sell(&mut self, now_ms: u64, rng: &mut Rng) {
+        if self.open().is_some() {
+            return;
+        }
+        let count = 1 + rng.below(4);
+        let mut lines: Vec<_> =
+            (0..count).map(|_| Self::line(1 + u16::try_from(rng.below(SLOTS.into())).unwrap())).collect();
+        if rng.chance(50) {
+            lines[0].price_minor += 1;
+        }
+        let ttl_ms = if rng.chance(200) { rng.below(6_000) } else { 120_000 };
+        self.issue(now_ms, ttl_ms, &lines);
+    }
+
+    fn hello(&mut self, now_ms: u64, hello: &Signed, rng: &mut Rng) {
+        let hello: HelloBody = self.machine.verify(hello).unwrap();
+        if self.silent {
+            return;
+        }
+        let have = self.receipts.keys().copied().zip(1..).take_while(|(a, b)| a == b).count();
+        let watermark = u64::try_from(have).unwrap();
+        // Now and then it is one that was restored from a backup.
+        let watermark = if rng.chance(100) { rng.below(watermark + 1) } else { watermark };
+        let body = AcceptedBody {
+            enrolment: hello.enrolment,
+            nonce: hello.nonce,
+            server_time_ms: EPOCH_MS + now_ms + self.clock_ahead_ms,
+            receipt_watermark: if self.deaf { 0 } else { watermark },
+            issued_seq: 0,
+            plan: PlanVersion::new(self.plan).unwrap(),
+            keepalive_s: 60,
+        };
+        self.answers.push(Answer::Accepted);
+        let accepted = Accepted(self.signer.sign(&body).unwrap());
+        self.session.as_mut().unwrap().open();
+        self.send(&accepted);
+        if hello.plan != body.plan {
+            self.send_plan();
+        }
+        if let Some(seq) = self.open() {
+            self.send_open(seq);
+        }
+    }
+
+    pub(super) fn send_plan(&mut self) {
+        let entries = (1..=SLOTS).map(|slot| {
+            let line = Self::line(slot);
+            PlanEntry {
+                slot: line.slot,
+                product: line.product,
+                price_minor: line.price_minor,
+                name: Text::truncated("Water"),
+            }
+        });
+        let entries: Vec<_> = entries.collect();
+        for (part, entries) in (0..).zip(entries.chunks(4)) {
+            let part = PlanPart {
+                plan: PlanVersion::new(self.plan).unwrap(),
+                currency: Currency::CNY,
+                part,
+                parts: 2,
+                entries: List::try_from_iter(entries.iter().copied()).unwrap(),
+            };
+            self.send(&part);
+        }
+    }
+
+    fn receipt(&mut self, receipt: &Signed) {
+        let body = verify_receipt(receipt, &self.machine).unwrap();
+        self.answers.push(Answer::Receipt(body.clone()));
+        if self.deaf {
+            return;
+        }
+        let number = body.number.number();
+        if let Some(before) = self.receipts.get(&number) {
+            assert_eq!(before, receipt, "one number, two receipts");
+        }
+        if let Some(previous) = self.receipts.get(&(number - 1)) {
+            assert_eq!(body.previous, receipt_hash(previous), "the chain");
+        } else if number == 1 {
+            assert_eq!(body.previous, ReceiptHash::START);
+        }
+        self.receipts.insert(number, receipt.clone());
+        let Authority::Authorization { seq, .. } = body.authority else { panic!("not asked for") };
+        let issued = self.issued.get_mut(&seq.number()).expect("a receipt for what was issued");
+        if let Some(before) = &issued.receipt {
+            assert_eq!(before, &body, "one sequence, two receipts");
+        }
+        assert!(body.lines.is_empty() && issued.void || body.lines.len() == issued.body.lines.len());
+        issued.receipt = Some(body.clone());
+        self.send(&Acknowledgement { journal: body.journal, number: body.number, hash: receipt_hash(receipt) });
+    }
+}
+
+pub(super) fn machine_number() -> MachineId {
+    MachineId::new(12).unwrap()
+}
