@@ -55,6 +55,11 @@ impl Fields {
         self.0.iter().find(|field| field.0 == name).map_or("", |field| field.1.trim())
     }
 
+    /// The first value of a name exactly as sent: for passwords.
+    pub(super) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|field| field.0 == name).map_or("", |field| field.1.as_str())
+    }
+
     /// All values of a name, trimmed.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |field| field.0 == name).map(|field| field.1.trim())

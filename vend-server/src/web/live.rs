@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{
     WebState,
     form::{MachinePath, OrderPath, Params},
+    login::Operator,
     problem::Problem,
     views,
 };
@@ -42,11 +43,13 @@ pub(super) async fn order(
     stream(&web, move |changed| changed.order == Some(order))
 }
 
+/// `GET /operator/events`: of all machines.
+pub(super) async fn operator(State(web): State<WebState>, _operator: Operator) -> Result<Response, Problem> {
+    stream(&web, |_| true)
+}
+
 /// A stream of the changes that `concerns` picks. A receiver that lagged is told too: it may have missed one.
-pub(super) fn stream(
-    web: &WebState,
-    concerns: impl Fn(&Changed) -> bool + Send + 'static,
-) -> Result<Response, Problem> {
+fn stream(web: &WebState, concerns: impl Fn(&Changed) -> bool + Send + 'static) -> Result<Response, Problem> {
     let permit = web.streams.clone().try_acquire_owned().map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are being kept live at once.")
     })?;

@@ -7,7 +7,9 @@ mod assets;
 mod customer;
 mod form;
 mod live;
+mod login;
 mod machine;
+mod operator;
 mod page;
 mod problem;
 mod qr;
@@ -33,6 +35,8 @@ const CLAIM_MAX: usize = vend_protocol::frame::MACHINE_FRAME_MAX;
 const NOTIFICATION_MAX: usize = 64 * 1024;
 /// Event streams at once; further ones are answered 503, and their pages stay as they are.
 const EVENT_STREAMS: usize = 1_024;
+/// The longest planogram form, in bytes: 999 slots fit.
+const PLANOGRAM_MAX: usize = 256 * 1024;
 
 /// What pages need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub struct WebState {
     engine: Engine,
     settings: Arc<WebSettings>,
     streams: Arc<Semaphore>,
+    tries: Arc<login::Tries>,
+    checks: Arc<Semaphore>,
 }
 
 impl WebState {
@@ -56,7 +62,13 @@ impl WebState {
     pub fn new(engine: Engine, mut settings: WebSettings) -> Self {
         let trimmed = settings.public_url.trim_end_matches('/').len();
         settings.public_url.truncate(trimmed);
-        Self { engine, settings: Arc::new(settings), streams: Arc::new(Semaphore::new(EVENT_STREAMS)) }
+        Self {
+            engine,
+            settings: Arc::new(settings),
+            streams: Arc::new(Semaphore::new(EVENT_STREAMS)),
+            tries: Arc::default(),
+            checks: Arc::new(Semaphore::new(login::CHECKS)),
+        }
     }
 
     /// The address on a machine's label.
@@ -82,6 +94,27 @@ pub fn router(web: WebState) -> Router {
         .route("/enrol", post(machine::enrol).layer(DefaultBodyLimit::max(CLAIM_MAX)))
         .route("/notify/{account}", post(machine::notify).layer(DefaultBodyLimit::max(NOTIFICATION_MAX)))
         .route("/health", get(machine::health))
+        // Operators.
+        .route("/", get(login::home))
+        .route("/login", get(login::show).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/operator/machines", get(operator::machines::list).post(operator::machines::add))
+        .route("/operator/machines/{id}", get(operator::machine::show))
+        .route(
+            "/operator/machines/{id}/slots",
+            post(operator::machine::save).layer(DefaultBodyLimit::max(PLANOGRAM_MAX)),
+        )
+        .route("/operator/machines/{id}/slots/add", post(operator::machine::add_slot))
+        .route("/operator/machines/{id}/slots/remove", post(operator::machine::remove_slot))
+        .route("/operator/machines/{id}/stopped", post(operator::machine::stop))
+        .route("/operator/machines/{id}/ticket", post(operator::machine::ticket))
+        .route("/operator/machines/{id}/label", get(operator::machine::label))
+        .route("/operator/products", get(operator::products::list).post(operator::products::add))
+        .route("/operator/products/{id}", post(operator::products::rename))
+        .route("/operator/orders", get(operator::orders::list))
+        .route("/operator/orders/{id}", get(operator::orders::show))
+        .route("/operator/alarms", get(operator::alarms::list))
+        .route("/operator/events", get(live::operator))
         // What pages are made of.
         .route("/assets/{name}", get(assets::asset))
         .fallback(problem::not_found)

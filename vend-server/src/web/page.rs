@@ -19,32 +19,22 @@ pub(super) fn page(template: &impl Template) -> Result<Response, Problem> {
 pub(super) struct Moment(pub(super) i64);
 
 impl Moment {
-    fn format(self, f: &mut fmt::Formatter<'_>, pattern: &str) -> fmt::Result {
+    /// As HTML, for people and programs.
+    pub(super) fn html(self) -> String {
         match Timestamp::from_millisecond(self.0) {
-            Ok(time) => write!(f, "{}", time.strftime(pattern)),
+            Ok(time) => format!(r#"<time datetime="{}">{self}</time>"#, time.strftime("%Y-%m-%dT%H:%M:%SZ")),
             // A row that no clock of ours has written.
-            Err(_) => write!(f, "{} ms", self.0),
+            Err(_) => self.to_string(),
         }
-    }
-
-    /// For the `datetime` attribute.
-    pub(super) fn machine(self) -> MachineMoment {
-        MachineMoment(self)
     }
 }
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.format(f, "%Y-%m-%d %H:%M:%S UTC")
-    }
-}
-
-/// Prints a [`Moment`] for programs.
-pub(super) struct MachineMoment(Moment);
-
-impl fmt::Display for MachineMoment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.format(f, "%Y-%m-%dT%H:%M:%SZ")
+        match Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{}", time.strftime("%Y-%m-%d %H:%M:%S UTC")),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
     }
 }
 
@@ -95,7 +85,8 @@ mod tests {
     #[test]
     fn moments_say_their_zone() {
         assert_eq!(Moment(1_767_323_045_999).to_string(), "2026-01-02 03:04:05 UTC");
-        assert_eq!(Moment(1_767_323_045_000).machine().to_string(), "2026-01-02T03:04:05Z");
+        let html = Moment(1_767_323_045_000).html();
+        assert_eq!(html, r#"<time datetime="2026-01-02T03:04:05Z">2026-01-02 03:04:05 UTC</time>"#);
         assert_eq!(Moment(i64::MAX).to_string(), format!("{} ms", i64::MAX));
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use super::super::{
     WebState, assets,
     form::{Fields, OrderPath, Params},
-    page::{Moment, page},
+    page::page,
     problem::{Problem, Wanted},
     views::order,
 };
@@ -22,12 +22,6 @@ struct OrderPage<'a> {
     assets: &'static str,
     order: order::Order,
     token: &'a str,
-}
-
-impl OrderPage<'_> {
-    fn created(&self) -> Moment {
-        Moment(self.order.created_ms)
-    }
 }
 
 #[derive(serde::Serialize)]

@@ -1,5 +1,7 @@
 //! What pages read from the database. Nothing here writes.
 
+pub(super) mod book;
+pub(super) mod fleet;
 pub(super) mod order;
 pub(super) mod shop;
 pub(super) mod words;
@@ -27,4 +29,10 @@ fn money(minor: i64, currency: Currency) -> Result<Money, Problem> {
 /// The machine of a row.
 fn machine_id(id: i64) -> Result<MachineId, Problem> {
     u64::try_from(id).ok().and_then(|id| MachineId::new(id).ok()).ok_or_else(|| bad("machines"))
+}
+
+/// When the day of a moment began, in UTC; both in milliseconds.
+fn day_start(now_ms: i64) -> i64 {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    now_ms - now_ms.rem_euclid(DAY_MS)
 }

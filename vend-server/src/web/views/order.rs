@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 use vend_protocol::{Money, OrderId};
 
-use super::super::{WebState, problem::Problem};
+use super::super::{WebState, page::Moment, problem::Problem};
 use super::{currency, money, shop, words};
 
 /// What a customer sees of an order.
@@ -16,7 +16,7 @@ pub(in crate::web) struct Order {
     pub(in crate::web) words: &'static str,
     /// Why it was refused.
     pub(in crate::web) note: String,
-    pub(in crate::web) created_ms: i64,
+    pub(in crate::web) created: Moment,
     pub(in crate::web) lines: Vec<Line>,
     pub(in crate::web) refunds: Vec<(Money, &'static str)>,
     pub(in crate::web) offer: Option<shop::Offer>,
@@ -115,7 +115,7 @@ pub(in crate::web) async fn order(web: &WebState, order: OrderId, token: &str) -
         words: words::order(&state, delivered == lines.len(), delivered > 0),
         state,
         note,
-        created_ms,
+        created: Moment(created_ms),
         lines,
         refunds,
         offer,
