@@ -22,6 +22,10 @@ mod test_bodies {
     use vend_protocol::{AuthSeq, EnrolmentId, OrderId, signed::VoidBody};
 
     pub(crate) fn void() -> VoidBody {
-        VoidBody { enrolment: EnrolmentId([3; 16]), seq: AuthSeq::new(9).unwrap(), order: OrderId::new(4).unwrap() }
+        VoidBody {
+            enrolment: EnrolmentId([3; 16]),
+            seq: AuthSeq::new(9).unwrap(),
+            order: OrderId::new(4).unwrap(),
+        }
     }
 }

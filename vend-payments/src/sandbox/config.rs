@@ -30,8 +30,8 @@ impl Config {
     }
 }
 
-/// Faults of payment notifications, drawn once for each payment from the seed and the attempt id, so that a
-/// restart draws the same.
+/// Faults of payment notifications, drawn once for each payment, by its number in the ledger and the seed: of every hundred
+/// payments exactly the given share meets each fault. What was drawn is in the ledger, so a restart changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// How many of 1,000 are delivered twice, even when the first was acknowledged.

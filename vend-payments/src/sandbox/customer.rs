@@ -2,6 +2,7 @@
 
 use std::format;
 use std::prelude::v1::*;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use super::book::{Event, Key, Line, Order, Provider};
@@ -117,12 +118,13 @@ pub(super) async fn pay(
         if wrong {
             return Err(PayError::WrongPassword);
         }
+        let number = inner.payments.fetch_add(1, Ordering::Relaxed);
+        let drawn = |kind, permille| draw::fault(inner.config.seed, number, kind, permille);
         let event = Event::Paid {
             transaction: transaction(key.0, now).ok_or(PayError::OutOfOrder)?,
             payer_minor: order.new.amount_minor.saturating_sub(coupon_minor),
-            double: draw::fault(inner.config.seed, &key.1, "double", inner.config.faults.double_permille),
-            late_ms: draw::fault(inner.config.seed, &key.1, "late", inner.config.faults.late_permille)
-                .then_some(inner.config.faults.late_ms),
+            double: drawn("double", inner.config.faults.double_permille),
+            late_ms: drawn("late", inner.config.faults.late_permille).then_some(inner.config.faults.late_ms),
         };
         inner.store.commit(Vec::from([line(&key, now, event)])).await.map_err(|_| PayError::OutOfOrder)?;
         deliver::spawn(&inner, key.clone(), String::from("payment"));

@@ -26,33 +26,39 @@ pub(super) fn name(parts: &[&str]) -> String {
         .collect()
 }
 
-/// Whether a fault is drawn for an attempt: `permille` of 1,000, by seed, attempt and kind of fault only.
-pub(super) fn fault(seed: u64, attempt: &str, kind: &str, permille: u16) -> bool {
-    let mut text = Vec::from(seed.to_be_bytes());
-    text.extend_from_slice(kind.as_bytes());
-    text.push(b'\n');
-    text.extend_from_slice(attempt.as_bytes());
-    let hash = digest::digest(&digest::SHA256, &text);
-    let number = hash.as_ref()[..8].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    number % 1000 < u64::from(permille)
+/// Payments among which a fault turns up exactly as often as its rate says.
+const DECK: u64 = 100;
+
+/// Whether the `number`th payment (from 0) draws a fault: of every hundred payments `permille` of 1,000 do, rounded up, at
+/// places that the seed and the kind of fault decide. So a run of a hundred payments has met every fault.
+pub(super) fn fault(seed: u64, number: u64, kind: &str, permille: u16) -> bool {
+    let marked = (u64::from(permille) * DECK).div_ceil(1000);
+    let place = |at: u64| {
+        let parts = [seed.to_be_bytes(), (number / DECK).to_be_bytes(), at.to_be_bytes()].concat();
+        let hash = digest::digest(&digest::SHA256, &[parts.as_slice(), kind.as_bytes()].concat());
+        (Vec::from(hash.as_ref()), at)
+    };
+    let own = place(number % DECK);
+    let before = (0..DECK).filter(|at| place(*at) < own).count();
+    u64::try_from(before).is_ok_and(|before| before < marked)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::format;
-
     use super::*;
 
     #[test]
-    fn faults_are_drawn_by_seed_and_attempt_only() {
+    fn of_every_hundred_payments_as_many_draw_a_fault_as_its_rate_says() {
         let drawn = |seed, permille| -> Vec<bool> {
-            (0..2000).map(|i| fault(seed, &format!("A{i:05}"), "double", permille)).collect()
+            (0..300).map(|number| fault(seed, number, "double", permille)).collect()
         };
         assert_eq!(drawn(1, 100), drawn(1, 100));
         assert_ne!(drawn(1, 100), drawn(2, 100));
-        let hits = drawn(1, 100).iter().filter(|hit| **hit).count();
-        assert!((150..250).contains(&hits), "{hits} of 2,000 at 100 permille");
-        assert!(drawn(1, 0).iter().all(|hit| !hit));
-        assert!(drawn(1, 1000).iter().all(|hit| *hit));
+        for (permille, marked) in [(0, 0), (1, 1), (30, 3), (100, 10), (1000, 100)] {
+            for hundred in drawn(1, permille).chunks(100) {
+                assert_eq!(hundred.iter().filter(|hit| **hit).count(), marked, "{permille}");
+            }
+        }
+        assert_ne!(drawn(1, 100)[..100], drawn(1, 100)[100..200], "each hundred is shuffled anew");
     }
 }

@@ -33,6 +33,7 @@ mod wechat;
 use std::format;
 use std::prelude::v1::*;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::routing::{get, post};
@@ -57,6 +58,8 @@ pub(in crate::sandbox) struct Inner {
     store: Store,
     client: reqwest::Client,
     stop: watch::Sender<bool>,
+    /// Payments so far, which number the next one's draws.
+    payments: AtomicU64,
 }
 
 /// Kept by everyone but the deliveries, which it ends.
@@ -86,7 +89,9 @@ impl Sandbox {
             .build()
             .map_err(|error| SandboxError::Client(format!("{error}")))?;
         let (stop, _) = watch::channel(false);
-        let inner = Arc::new(Inner { config, store, client, stop: stop.clone() });
+        let paid = store.book().orders().iter().filter(|order| order.paid.is_some()).count();
+        let payments = AtomicU64::new(u64::try_from(paid).unwrap_or(0));
+        let inner = Arc::new(Inner { config, store, client, stop: stop.clone(), payments });
         deliver::resume(&inner);
         Ok(Self { inner, _stop: Arc::new(StopOnDrop(stop)) })
     }
