@@ -40,7 +40,15 @@ impl Summary {
         self.failed
     }
 
-    /// Prints it. The last line is the sum, alone, when any tests ran.
+    /// The last line: passed and failed. A step that failed without a failed test (a crash, a build) is one failure, so that
+    /// the line never looks good when the run is not. `None` when there is nothing to count.
+    fn last_line(&self) -> Option<String> {
+        let broken = self.failed == 0 && self.steps.iter().any(|(_, _, good)| !good);
+        let failed = self.failed + u64::from(broken);
+        (self.passed + failed > 0).then(|| format!("{} passed, {failed} failed", self.passed))
+    }
+
+    /// Prints it.
     pub(crate) fn print(&self) {
         println!("\nstep        minutes");
         for (step, time, good) in &self.steps {
@@ -48,10 +56,10 @@ impl Summary {
         }
         let all: Duration = self.steps.iter().map(|step| step.1).sum();
         println!("{:<10}  {:>7.1}", "all", all.as_secs_f64() / 60.0);
-        if self.passed + self.failed > 0 {
+        if let Some(last) = self.last_line() {
             println!();
             self.results.iter().for_each(|line| println!("{line}"));
-            println!("{} passed, {} failed", self.passed, self.failed);
+            println!("{last}");
         }
     }
 }
@@ -80,5 +88,17 @@ mod tests {
         let mut summary = Summary::default();
         summary.read_tests(&lines.map(str::to_owned));
         assert_eq!((summary.passed(), summary.failed(), summary.results.len()), (7, 2, 2));
+        assert_eq!(summary.last_line().unwrap(), "7 passed, 2 failed");
+    }
+
+    #[test]
+    fn the_last_line_never_looks_good_when_a_step_failed() {
+        let mut summary = Summary::default();
+        summary.took("fmt", Duration::ZERO, true);
+        assert_eq!(summary.last_line(), None);
+        summary.read_tests(&["test result: ok. 3 passed; 0 failed; 0 ignored".to_owned()]);
+        assert_eq!(summary.last_line().unwrap(), "3 passed, 0 failed");
+        summary.took("tests", Duration::ZERO, false);
+        assert_eq!(summary.last_line().unwrap(), "3 passed, 1 failed");
     }
 }
