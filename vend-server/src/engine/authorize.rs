@@ -139,8 +139,8 @@ impl Engine {
         let db = self.db().readers();
         let row: Option<(Vec<u8>, i64, i64, i64, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT a.enrolment, seq, deadline_ms, plan, machine, evidence FROM authorizations a
-             JOIN orders ON orders.id = order_id JOIN attempts ON attempts.id = sold_attempt
-             WHERE order_id = $1 AND a.state = 'numbered'",
+             JOIN orders ON orders.id = a.order_id JOIN attempts ON attempts.id = sold_attempt
+             WHERE a.order_id = $1 AND a.state = 'numbered'",
         )
         .bind(order)
         .fetch_optional(db)
