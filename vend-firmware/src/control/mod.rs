@@ -161,7 +161,11 @@ fn respond(
     if frame.is::<ForgetRequest>() {
         let request: ForgetRequest = frame.decode().ok()?;
         let forgotten = board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
-        return Some(answer(frame, &ForgetAnswer { refused: forgotten.err().map(map::forget_refused) }, line));
+        return Some(answer(
+            frame,
+            &ForgetAnswer { refused: forgotten.err().map(map::forget_refused) },
+            line,
+        ));
     }
     None
 }

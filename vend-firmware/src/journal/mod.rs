@@ -440,13 +440,16 @@ fn read_start<F: NorFlash>(
     Ok(read_image(flash, at, sector_len, &mut record)?.and_then(|(header, bytes)| header.start(bytes)))
 }
 
+/// What may be a record: its header and its bytes.
+type MaybeRecord<'a> = (Header, &'a [u8]);
+
 /// Reads what may be a record, of at most `room` bytes.
 fn read_image<'a, F: NorFlash>(
     flash: &mut F,
     at: u32,
     room: u32,
     buffer: &'a mut [u8; RECORD_MAX],
-) -> Result<Option<(Header, &'a [u8])>, Error<F::Error>> {
+) -> Result<Option<MaybeRecord<'a>>, Error<F::Error>> {
     let mut unit = [0; UNIT];
     flash.read(at, &mut unit).map_err(Error::Flash)?;
     let Some(header) = Header::parse(unit) else { return Ok(None) };
@@ -482,12 +485,7 @@ struct Reader<'a, F> {
 }
 
 impl<'a, F: NorFlash> Reader<'a, F> {
-    fn new(
-        flash: &'a mut F,
-        sector_len: u32,
-        sector: u32,
-        start: &Start,
-    ) -> Result<Self, Error<F::Error>> {
+    fn new(flash: &'a mut F, sector_len: u32, sector: u32, start: &Start) -> Result<Self, Error<F::Error>> {
         let at = offset_of(Image::start(start)?.len());
         let base = sector * sector_len;
         let end = sector_len - offset_of(UNIT);

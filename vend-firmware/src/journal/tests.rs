@@ -49,10 +49,7 @@ fn taken(rng: &mut Rng, state: &State) -> Record {
     };
     let mut bytes = [0; 384];
     let len = codec_encode(&body, &mut bytes);
-    Record::Taken(Taken {
-        first_vend: state.numbers.next_vend,
-        authorization: signed(rng, &bytes[..len]),
-    })
+    Record::Taken(Taken { first_vend: state.numbers.next_vend, authorization: signed(rng, &bytes[..len]) })
 }
 
 fn codec_encode<T: serde::Serialize>(value: &T, out: &mut [u8]) -> usize {
@@ -83,7 +80,10 @@ fn next_op(rng: &mut Rng, state: &State) -> Option<Record> {
         }
         if order.outcomes.len() < order.body().unwrap().lines.len() {
             let line = u8::try_from(order.outcomes.len()).unwrap();
-            return Some(Record::Outcome(LineOutcome { line, outcome: Outcome::not_started(Reason(rng.bytes::<1>()[0])) }));
+            return Some(Record::Outcome(LineOutcome {
+                line,
+                outcome: Outcome::not_started(Reason(rng.bytes::<1>()[0])),
+            }));
         }
         return Some(receipt(rng, state));
     }

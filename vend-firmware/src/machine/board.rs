@@ -189,7 +189,11 @@ impl Board {
         self.master.poll_timeout().unwrap_or(self.next_poll_ms)
     }
 
-    pub(super) fn poll_transmit(&mut self, now_ms: u64, line: &mut [u8]) -> Result<Option<usize>, CodecError> {
+    pub(super) fn poll_transmit(
+        &mut self,
+        now_ms: u64,
+        line: &mut [u8],
+    ) -> Result<Option<usize>, CodecError> {
         self.master.poll_transmit(now_ms, line)
     }
 

@@ -91,6 +91,8 @@ pub(super) struct Link {
     pub(super) loaded: Option<Signed>,
     /// The server has every receipt up to here: to be journaled.
     pub(super) watermark: u64,
+    /// For this watermark the journal had no room.
+    pub(super) watermark_tried: u64,
     pub(super) prepare: Option<Prepare>,
     pub(super) close: Option<u32>,
 }
@@ -106,6 +108,7 @@ impl Link {
             cursor: 1,
             loaded: None,
             watermark: 0,
+            watermark_tried: 0,
             prepare: None,
             close: None,
         }
@@ -156,10 +159,8 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
 
     pub(super) fn link_timeout(&mut self, now_ms: u64) {
         let Some(session) = &self.link.session else { return };
-        let late = self
-            .link
-            .hello
-            .is_some_and(|(_, sent)| now_ms >= sent.saturating_add(HELLO_ROUND_TRIP_MAX_MS));
+        let late =
+            self.link.hello.is_some_and(|(_, sent)| now_ms >= sent.saturating_add(HELLO_ROUND_TRIP_MAX_MS));
         if late || session.handle_timeout(now_ms).is_err() {
             self.link.close(RETRY_MS);
         }
@@ -254,7 +255,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             session.open();
             // A server that was restored from a backup may know less than it acknowledged: it gets what is still there.
             let watermark = body.receipt_watermark.min(self.state.numbers.last_receipt);
-            self.link.watermark = watermark;
+            (self.link.watermark, self.link.watermark_tried) = (watermark, 0);
             self.link.cursor = watermark.saturating_add(1);
         }
         Some(())

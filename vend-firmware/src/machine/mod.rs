@@ -89,6 +89,7 @@ impl MachineConfig {
 
 /// Something to be done, in the order it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
 pub enum Action {
     /// Ask the journal, then call [`Machine::journaled`] with its answer, before anything else.
     Journal(JournalRequest),
@@ -105,6 +106,7 @@ pub enum Action {
 
 /// Something the journal is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
 pub enum JournalRequest {
     /// [`crate::journal::Journal::append`].
     Append(Record),
@@ -116,6 +118,7 @@ pub enum JournalRequest {
 
 /// What the journal answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
 pub enum JournalAnswer {
     /// Appended or reserved.
     Done,
@@ -129,6 +132,7 @@ pub enum JournalAnswer {
 
 /// What a journal request was for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
 enum Pending {
     Append(Record),
     ReserveForOrder,
@@ -297,9 +301,9 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             }
             (Pending::Asked(asked), JournalAnswer::Found(found)) => self.found(asked, found),
             (Pending::Cursor, JournalAnswer::Found(found)) => self.found_next(found),
-            // An acknowledgement may wait: the receipt is only sent once more.
-            (Pending::Append(Record::Acknowledged(_)), JournalAnswer::Full) => {
-                self.link.watermark = self.state.numbers.acknowledged;
+            // One acknowledgement may not be enough to free a sector; the next is tried together with it.
+            (Pending::Append(Record::Acknowledged(number)), JournalAnswer::Full) => {
+                self.link.watermark_tried = number.number();
             }
             (Pending::Append(Record::Nonce(_)), JournalAnswer::Full) => self.board.delay_opening(now_ms),
             // Power cuts wasted the room that was reserved: acknowledgements will make some.
@@ -351,42 +355,44 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
 impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     fn next_request(&mut self, now_ms: u64) -> Option<JournalRequest> {
         if let Work::Considering(_) = self.work {
-            return self.ask(Pending::ReserveForOrder, JournalRequest::Reserve);
+            return Some(self.ask(Pending::ReserveForOrder, JournalRequest::Reserve));
         }
         if let Some((record, _)) = self.due.take_if(|(_, due_ms)| now_ms >= *due_ms) {
-            return self.append(record);
+            return Some(self.append(record));
         }
         if let Some(record) = self.drive_order(now_ms) {
-            return self.append(record);
+            return Some(self.append(record));
         }
         let numbers = self.state.numbers;
-        if self.link.watermark > numbers.acknowledged {
+        if self.link.watermark > numbers.acknowledged.max(self.link.watermark_tried) {
             let number = ReceiptNo::new(self.link.watermark.min(numbers.last_receipt)).ok()?;
             if number.number() > numbers.acknowledged {
-                return self.append(Record::Acknowledged(number));
+                return Some(self.append(Record::Acknowledged(number)));
             }
         }
-        if !matches!(self.work, Work::Vending(_)) && self.board.wants_nonce(now_ms, numbers.nonce, self.config.board_config) {
+        if !matches!(self.work, Work::Vending(_))
+            && self.board.wants_nonce(now_ms, numbers.nonce, self.config.board_config)
+        {
             let mut nonce = Nonce([0; 16]);
             self.random.fill(&mut nonce.0);
-            return self.append(Record::Nonce(nonce));
+            return Some(self.append(Record::Nonce(nonce)));
         }
         if let Some(request) = self.check_prepare(now_ms) {
             return Some(request);
         }
         let lookup = self.link_lookup()?;
         let pending = self.link.asked.pop().map_or(Pending::Cursor, Pending::Asked);
-        self.ask(pending, JournalRequest::Find(lookup))
+        Some(self.ask(pending, JournalRequest::Find(lookup)))
     }
 
-    fn ask(&mut self, pending: Pending, request: JournalRequest) -> Option<JournalRequest> {
+    fn ask(&mut self, pending: Pending, request: JournalRequest) -> JournalRequest {
         self.pending = Some(pending);
-        Some(request)
+        request
     }
 
-    fn append(&mut self, record: Record) -> Option<JournalRequest> {
+    fn append(&mut self, record: Record) -> JournalRequest {
         self.pending = Some(Pending::Append(record.clone()));
-        Some(JournalRequest::Append(record))
+        JournalRequest::Append(record)
     }
 
     fn appended(&mut self, now_ms: u64, record: &Record) {
@@ -421,7 +427,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             _ => Err(Reason::BUSY),
         };
         match ready {
-            Ok(()) => self.ask(Pending::ReserveForPrepare, JournalRequest::Reserve),
+            Ok(()) => Some(self.ask(Pending::ReserveForPrepare, JournalRequest::Reserve)),
             Err(reason) => {
                 self.link.prepare = None;
                 self.ready(request, Readiness::NotReady(reason));
@@ -441,7 +447,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             Asked::Sequence(seq) => self.answer_sequence(seq, found.map(|found| found.receipt)),
             Asked::Acknowledged(acknowledgement) => {
                 // In order: the server acknowledges as it receives. Any other hash is not about our receipt.
-                let next = self.state.numbers.acknowledged.checked_add(1);
+                let next = self.state.numbers.acknowledged.max(self.link.watermark).checked_add(1);
                 let number = acknowledgement.number.number();
                 if found.is_some_and(|found| found.hash == acknowledgement.hash) && Some(number) == next {
                     self.link.watermark = self.link.watermark.max(number);

@@ -3,9 +3,7 @@
 use vend_payments::{authorization::Permit, receipt::receipt_hash};
 use vend_protocol::{
     List, Outcome, Reason, ReceiptNo, VendId, Verdict,
-    control_link::{
-        Exchange, LastVend, Refusal, VendAnswer, VendLabel, VendRequest, VendState,
-    },
+    control_link::{Exchange, LastVend, Refusal, VendAnswer, VendLabel, VendRequest, VendState},
     signed::{Authority, AuthorizationBody, ReceiptBody, ReceiptLine, Signed, VoidBody},
 };
 
@@ -21,6 +19,7 @@ const FORGET_MS: u64 = 1_000;
 
 /// What the machine is doing.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one, in the machine, and no allocator")]
 pub(super) enum Work {
     Idle,
     /// Verified, and nothing is used up yet: waiting for room in the journal.
@@ -32,6 +31,7 @@ pub(super) enum Work {
 
 /// A signed message that uses up a sequence.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one, in the machine, and no allocator")]
 pub(super) enum Incoming {
     Authorization { permit: Permit, signed: Signed },
     Void(VoidBody),
@@ -284,8 +284,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     /// Sends the current line's vend; the same number again is answered with its state and starts nothing.
     fn send_vend(&mut self, now_ms: u64) {
         let give_up_ms = now_ms.saturating_add(self.vend_wait_ms());
-        let expired =
-            |deadline_ms| self.server_time_ms(now_ms).is_none_or(|time| time > deadline_ms);
+        let expired = |deadline_ms| self.server_time_ms(now_ms).is_none_or(|time| time > deadline_ms);
         let Work::Vending(vending) = &self.work else { return };
         let expired = expired(vending.body.deadline_ms);
         let request = vending.body.lines.get(vending.line).zip(vending.vend()).zip(self.state.numbers.nonce);
@@ -301,8 +300,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             line: u8::try_from(vending.line).unwrap_or(u8::MAX),
         };
         let config = self.config.board_config;
-        let request =
-            VendRequest { nonce, vend, config, lane: line.slot, limits: self.config.limits, label };
+        let request = VendRequest { nonce, vend, config, lane: line.slot, limits: self.config.limits, label };
         self.board.begin(now_ms, Exchange::Vend(request));
         if let Work::Vending(vending) = &mut self.work {
             vending.stage = Stage::Sent { send: false, seen: false, give_up_ms };

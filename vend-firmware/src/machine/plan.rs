@@ -60,14 +60,11 @@ impl<const SLOTS: usize> Plan<SLOTS> {
         if part.part >= part.parts || self.version() == Some(part.plan) {
             return self.version().filter(|version| *version == part.plan);
         }
-        let same = Some(part.plan) == self.version && part.parts == self.parts && part.currency == self.currency;
+        let same =
+            Some(part.plan) == self.version && part.parts == self.parts && part.currency == self.currency;
         if !same {
-            *self = Self {
-                version: Some(part.plan),
-                currency: part.currency,
-                parts: part.parts,
-                ..Self::new()
-            };
+            *self =
+                Self { version: Some(part.plan), currency: part.currency, parts: part.parts, ..Self::new() };
         }
         if self.has(part.part) {
             return None;

@@ -2,7 +2,9 @@
 
 use embedded_hal_async::delay::DelayNs;
 use vend_firmware::control::{ControlConfig, serve};
-use vend_hal::{Bank, BoardConfig, DropSensor, LaneId, LocalBoard, NotStarted, Outcome, VendLimits, sim::Plant};
+use vend_hal::{
+    Bank, BoardConfig, DropSensor, LaneId, LocalBoard, NotStarted, Outcome, VendLimits, sim::Plant,
+};
 use vend_protocol::ConfigHash;
 
 use crate::{HostConfig, wire::WireEnd};

@@ -31,7 +31,9 @@ pub enum HostError {
     Identity(PathBuf),
     /// The machine has a key, and the journal that belongs to it is missing or unreadable. Going on with an empty one could
     /// vend an order twice, so the key must not be used any more.
-    #[error("the journal of this machine is missing or unreadable ({0}): its key must not be used any more; remove the machine's folder and enrol it anew with a new ticket")]
+    #[error(
+        "the journal of this machine is missing or unreadable ({0}): its key must not be used any more; remove the machine's folder and enrol it anew with a new ticket"
+    )]
     Journal(String),
     /// Not `host:port`.
     #[error("{0:?} is not host:port")]

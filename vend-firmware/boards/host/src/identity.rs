@@ -117,7 +117,7 @@ impl Identity {
             let mut bytes = vec![0; 2048];
             let len = codec::encode(granted, &mut bytes).map_err(std::io::Error::other)?;
             bytes.truncate(len);
-            text += &format!("root {root}\ngrant {}\n", hex(&bytes));
+            text.extend(["root ", &root.to_string(), "\ngrant ", &hex(&bytes), "\n"]);
         }
         let new = dir.join("identity.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -136,7 +136,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], HostError> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -144,7 +145,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    let byte = |pair: &[u8; 2]| vend_protocol::hex_array::<1>(core::str::from_utf8(pair).ok()?).map(|[byte]| byte);
+    let byte =
+        |pair: &[u8; 2]| vend_protocol::hex_array::<1>(core::str::from_utf8(pair).ok()?).map(|[byte]| byte);
     pairs.iter().map(byte).collect()
 }
 
@@ -161,7 +163,10 @@ mod tests {
         let identity = Identity::draw().unwrap();
         identity.store(dir.path()).unwrap();
         let again = Identity::load(dir.path()).unwrap().unwrap();
-        assert_eq!((again.seed, again.login, again.journal), (identity.seed, identity.login, identity.journal));
+        assert_eq!(
+            (again.seed, again.login, again.journal),
+            (identity.seed, identity.login, identity.journal)
+        );
         let mode = fs::metadata(Identity::path(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(Identity::path(dir.path()), "key 12").unwrap();

@@ -34,6 +34,7 @@ pub enum Board {
 
 /// How a host machine does at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a lamp of its own")]
 pub struct Status {
     /// Its number, once it is enrolled.
     pub machine: Option<MachineId>,
@@ -105,8 +106,10 @@ impl HostMachine {
             return Err(HostError::NoTicket);
         }
         let plant = plant(&config)?;
-        let status =
-            Arc::new(Mutex::new(Status { machine: enrolled.map(|enrolled| enrolled.machine), ..Status::default() }));
+        let status = Arc::new(Mutex::new(Status {
+            machine: enrolled.map(|enrolled| enrolled.machine),
+            ..Status::default()
+        }));
         let failure = Arc::default();
         let (commands, inbox) = mpsc::unbounded_channel();
         let thread = {
@@ -320,7 +323,7 @@ impl Supervisor {
         let now = Instant::now();
         if self.main.until().is_some_and(|until| now >= until) {
             let board = self.main_board.clone();
-            self.main = Power::On(task::spawn_local(async move { Some(board.run().await) }));
+            self.main = Power::On(task::spawn_local(async move { Some(Box::pin(board.run()).await) }));
         }
         if self.control.until().is_some_and(|until| now >= until) {
             let (plant, line) = (self.plant.clone(), self.control_line.clone());

@@ -71,7 +71,8 @@ fn watch(machine: &HostMachine) -> anyhow::Result<()> {
             anyhow::bail!(failure);
         }
         let status = machine.status();
-        let number = status.machine.map_or_else(|| String::from("not enrolled"), |id| format!("machine {id}"));
+        let number =
+            status.machine.map_or_else(|| String::from("not enrolled"), |id| format!("machine {id}"));
         let link = if status.connected { "connected" } else { "not connected" };
         let plan = status.plan.map_or_else(|| String::from("no plan"), |plan| format!("plan {plan}"));
         let work = if status.busy { "vending" } else { "idle" };

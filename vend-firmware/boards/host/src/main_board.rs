@@ -85,7 +85,7 @@ pub(crate) fn open(dir: &Path, may_enrol: bool) -> Result<(Identity, Journal<Fil
 impl MainBoard {
     /// Runs from the board's start until the future is dropped or something cannot be helped.
     pub(crate) async fn run(self) -> HostError {
-        match self.boot().await {
+        match Box::pin(self.boot()).await {
             Ok(never) => match never {},
             Err(error) => error,
         }
@@ -94,19 +94,17 @@ impl MainBoard {
     async fn boot(self) -> Result<std::convert::Infallible, HostError> {
         self.line.clear();
         let (mut identity, journal) = open(&self.dir, self.ticket.is_some())?;
-        let Enrolled { machine, keys } = match identity.enrolled() {
-            Some(enrolled) => enrolled,
-            None => {
-                let ticket = Ticket::parse(self.ticket.as_deref().ok_or(HostError::NoTicket)?)?;
-                enrol(&self.dir, &mut identity, &ticket).await?
-            }
+        let Enrolled { machine, keys } = if let Some(enrolled) = identity.enrolled() {
+            enrolled
+        } else {
+            let ticket = Ticket::parse(self.ticket.as_deref().ok_or(HostError::NoTicket)?)?;
+            enrol(&self.dir, &mut identity, &ticket).await?
         };
         let mut config = MachineConfig::new(machine);
         config.board_config = config_hash(self.lanes);
         let (journal_id, state) = (journal.id(), journal.state().clone());
         let booted = Instant::now();
-        let machine =
-            Machine::new(config, identity.signer(), keys, journal_id, state, SystemRandom, 0);
+        let machine = Machine::new(config, identity.signer(), keys, journal_id, state, SystemRandom, 0);
         let login = Login {
             host: self.mqtt.0.clone(),
             port: self.mqtt.1,
@@ -117,7 +115,7 @@ impl MainBoard {
         let retry = FIRST_RETRY;
         let running =
             Running { board: self, machine, journal, booted, login, link: None, retry, connect_at: booted };
-        running.run().await
+        Box::pin(running.run()).await
     }
 }
 

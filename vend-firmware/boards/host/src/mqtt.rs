@@ -182,7 +182,12 @@ impl Connection {
                 client.try_publish(&self.topic, rumqttc::QoS::AtLeastOnce, false, frame).is_ok()
             }
             Client::V5(client) => client
-                .try_publish(self.topic.clone(), rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, frame.to_vec())
+                .try_publish(
+                    self.topic.clone(),
+                    rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
+                    false,
+                    frame.to_vec(),
+                )
                 .is_ok(),
         }
     }

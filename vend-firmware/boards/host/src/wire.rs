@@ -1,12 +1,6 @@
 //! The line between the boards: bytes in order, and taps on it.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    convert::Infallible,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::VecDeque, convert::Infallible, rc::Rc, sync::Arc};
 
 use tokio::sync::Notify;
 use vend_protocol::{cobs::Decoder, frame::CONTROL_FRAME_MAX};
@@ -40,8 +34,7 @@ pub(crate) fn wire(taps: &Arc<dyn Tap>) -> (WireEnd, WireEnd) {
         direction: Direction::ToControl,
         taps: Arc::clone(taps),
     };
-    let control =
-        WireEnd { out: up, incoming: down, direction: Direction::ToMain, taps: Arc::clone(taps) };
+    let control = WireEnd { out: up, incoming: down, direction: Direction::ToMain, taps: Arc::clone(taps) };
     (main, control)
 }
 

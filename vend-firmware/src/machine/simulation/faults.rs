@@ -99,7 +99,8 @@ fn run(seed: u64, faults: Faults) -> (u32, usize) {
     world.calm_down();
     world.check_books();
     let receipts = world.server.issued.values().filter_map(|issued| issued.receipt.as_ref());
-    let outcomes: Vec<_> = receipts.flat_map(|receipt| receipt.lines.iter().map(|line| line.outcome)).collect();
+    let outcomes: Vec<_> =
+        receipts.flat_map(|receipt| receipt.lines.iter().map(|line| line.outcome)).collect();
     let unknown = outcomes.iter().filter(|outcome| outcome.verdict() == Verdict::Unknown).count();
     (world.motor_starts(), unknown)
 }

@@ -1,5 +1,7 @@
 //! Two boards, a line, a link and a server in virtual time, with everything going wrong.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is a test")]
+
 extern crate std;
 
 mod faults;
@@ -12,8 +14,8 @@ use std::{
 };
 
 use vend_hal::{
-    Attempt, BoardConfig, BoardState, DropReport, Evidence, Instant, MotorCode, Nonce, NotStarted, OpenRefused,
-    Opened, Outcome, SensorState, StartRefused, VendCommand, VendId, VendState,
+    Attempt, BoardConfig, BoardState, DropReport, Evidence, Instant, MotorCode, Nonce, NotStarted,
+    OpenRefused, Opened, Outcome, SensorState, StartRefused, VendCommand, VendId, VendState,
 };
 use vend_payments::{keys::TrustedKeys, signed::Signer};
 use vend_protocol::{
@@ -119,13 +121,16 @@ struct World {
     ended: BTreeMap<(u64, u8), Outcome>,
     next_fault_ms: u64,
     vend_ms: Option<u64>,
+    /// The mechanism never fails and is never late.
+    perfect: bool,
 }
 
 fn keys() -> TrustedKeys {
     let root = Signer::from_seed(&[1; 32]);
     let online = Signer::from_seed(&[2; 32]).public_key().to_bytes();
     let keys = List::try_from_iter([online]).unwrap();
-    let body = KeyListBody { version: 1, not_before_ms: EPOCH_MS, expires_ms: EPOCH_MS + 86_400_000_000, keys };
+    let body =
+        KeyListBody { version: 1, not_before_ms: EPOCH_MS, expires_ms: EPOCH_MS + 86_400_000_000, keys };
     let list = root.sign(&body).unwrap();
     TrustedKeys::from_root(&root.public_key().to_bytes(), root.public_key().fingerprint(), &list).unwrap()
 }
@@ -157,6 +162,7 @@ impl World {
             ended: BTreeMap::new(),
             next_fault_ms: 0,
             vend_ms: None,
+            perfect: false,
         };
         world.boot_control();
         world.boot_main();
@@ -265,9 +271,13 @@ impl World {
             match action {
                 Action::Journal(request) => {
                     let answer = match request {
-                        JournalRequest::Append(record) => main.journal.append(&record).map(|()| JournalAnswer::Done),
+                        JournalRequest::Append(record) => {
+                            main.journal.append(&record).map(|()| JournalAnswer::Done)
+                        }
                         JournalRequest::Reserve => main.journal.reserve().map(|()| JournalAnswer::Done),
-                        JournalRequest::Find(lookup) => main.journal.receipt(lookup).map(JournalAnswer::Found),
+                        JournalRequest::Find(lookup) => {
+                            main.journal.receipt(lookup).map(JournalAnswer::Found)
+                        }
                     };
                     match answer {
                         Ok(answer) => main.machine.journaled(self.now_ms, answer),
@@ -331,10 +341,10 @@ impl World {
         if control.running.is_some() || self.now_ms < control.looks_at_ms {
             return;
         }
-        let late = self.rng.chance(5);
+        let late = self.rng.chance(5) && !self.perfect;
         control.looks_at_ms = self.now_ms + if late { 1200 } else { 2 };
         if let Some(order) = control.state.take_order(now) {
-            let outcome = outcome(&mut self.rng, self.sensor);
+            let outcome = if self.perfect { SOLD } else { outcome(&mut self.rng, self.sensor) };
             let ends_ms = self.now_ms + self.vend_ms.unwrap_or_else(|| 200 + self.rng.below(6000));
             control.running = Some((order.vend_id, ends_ms, outcome));
             if outcome.started() {
@@ -422,7 +432,8 @@ impl World {
             control.running.is_none()
                 && matches!(control.state.clone().poll(self.now()), VendState::Running { .. })
         });
-        let looks = if waiting { self.control.as_ref().map_or(u64::MAX, |c| c.looks_at_ms) } else { u64::MAX };
+        let looks =
+            if waiting { self.control.as_ref().map_or(u64::MAX, |c| c.looks_at_ms) } else { u64::MAX };
         let connect = if self.connected || self.main.is_none() { u64::MAX } else { self.connect_at_ms };
         let server = self.server.poll_timeout();
         let fault = self.next_fault_ms;
@@ -457,7 +468,10 @@ impl World {
             world.main.as_ref().is_some_and(|main| {
                 main.machine.is_connected()
                     && main.machine.plan().version().is_some()
-                    && main.machine.readiness(world.now_ms, main.machine.plan().version().unwrap(), [].into_iter()).is_ok()
+                    && main
+                        .machine
+                        .readiness(world.now_ms, main.machine.plan().version().unwrap(), [].into_iter())
+                        .is_ok()
             })
         });
         assert!(ready, "the machine never became ready");
@@ -467,6 +481,14 @@ impl World {
         self.started.values().sum()
     }
 }
+
+const SOLD: Outcome = Outcome {
+    attempt: Attempt::Started,
+    motor: MotorCode::Ok,
+    drop: DropReport::Seen,
+    interrupted: false,
+    evidence: Evidence::EMPTY,
+};
 
 /// Takes what has arrived by now.
 fn due(wire: &mut VecDeque<(u64, Vec<u8>)>, now_ms: u64) -> Option<Vec<u8>> {

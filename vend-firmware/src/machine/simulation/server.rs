@@ -20,7 +20,9 @@ use vend_protocol::{
         PlanPart, Prepare, PrepareLine, Readiness, Ready, Receipt, Received, Session, Settled, Taken,
         Unsupported, Void,
     },
-    signed::{AcceptedBody, Authority, AuthorizationBody, AuthorizedLine, HelloBody, ReceiptBody, Signed, VoidBody},
+    signed::{
+        AcceptedBody, Authority, AuthorizationBody, AuthorizedLine, HelloBody, ReceiptBody, Signed, VoidBody,
+    },
 };
 
 use crate::journal::test_flash::Rng;
@@ -152,7 +154,8 @@ impl Server {
             return;
         }
         if issued.void {
-            let body = VoidBody { enrolment: issued.body.enrolment, seq: issued.body.seq, order: issued.body.order };
+            let body =
+                VoidBody { enrolment: issued.body.enrolment, seq: issued.body.seq, order: issued.body.order };
             let void = Void(self.signer.sign(&body).unwrap());
             self.send(&void);
         } else {
@@ -237,7 +240,8 @@ impl Server {
 
     pub(super) fn receive(&mut self, now_ms: u64, frame: &[u8], rng: &mut Rng) {
         let Some(session) = self.session.as_mut() else { return };
-        let Received::Message(frame) = session.receive(now_ms, frame).expect("the machine keeps the protocol")
+        let Received::Message(frame) =
+            session.receive(now_ms, frame).expect("the machine keeps the protocol")
         else {
             return;
         };
@@ -360,7 +364,11 @@ impl Server {
         }
         assert!(body.lines.is_empty() && issued.void || body.lines.len() == issued.body.lines.len());
         issued.receipt = Some(body.clone());
-        self.send(&Acknowledgement { journal: body.journal, number: body.number, hash: receipt_hash(receipt) });
+        self.send(&Acknowledgement {
+            journal: body.journal,
+            number: body.number,
+            hash: receipt_hash(receipt),
+        });
     }
 }
 
