@@ -1,9 +1,14 @@
-//! The pages over real HTTP and a real database, without a machine: what it would have written is written here as rows.
+//! The pages over real HTTP and a real database. Most tests do without a machine: what would have been written is written
+//! as rows. `whole` has one, and the wallets' sandbox.
 
 mod customer;
+#[path = "../sale/machine.rs"]
+#[allow(dead_code, reason = "shared with the sales' tests, which use all of it")]
+mod link;
 mod machine;
 mod operator;
 mod safety;
+mod whole;
 
 use std::{
     net::SocketAddr,

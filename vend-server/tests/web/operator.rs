@@ -271,9 +271,7 @@ async fn products_are_found_added_and_renamed() {
     let found = app.get_as(&session.cookie, "/operator/products?q=TEA").await;
     found.shows("Green tea");
     assert!(!found.body.contains("Water"));
-    app.get_as(&session.cookie, "/operator/products?q=%25")
-        .await
-        .shows("No product's name contains that.");
+    app.get_as(&session.cookie, "/operator/products?q=%25").await.shows("No product's name contains that.");
     assert_eq!(
         app.post_as(&session, "/operator/products", &[("name", "Cola")]).await.location(),
         "/operator/products"

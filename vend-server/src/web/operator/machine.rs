@@ -89,7 +89,7 @@ fn rows(fields: &Fields) -> Vec<Slot> {
     let rows = fields.all("slot").enumerate().map(|(at, slot)| {
         let text = |column: &[&str]| column.get(at).copied().unwrap_or_default().to_owned();
         Slot {
-            slot: slot.parse().unwrap_or(0),
+            number: slot.parse().unwrap_or(0),
             product: text(&products).parse().unwrap_or(0),
             price: text(&prices),
             capacity: text(&capacities),
@@ -103,8 +103,8 @@ fn rows(fields: &Fields) -> Vec<Slot> {
 
 /// Reads a row, or says in words what is wrong with it.
 fn parse(row: &Slot, currency: Currency) -> Result<SlotEdit, String> {
-    let at = |what: &str| format!("Not saved: slot {}: {what}.", row.slot);
-    let id = u64::try_from(row.slot).ok().and_then(|slot| SlotId::new(slot).ok());
+    let at = |what: &str| format!("Not saved: slot {}: {what}.", row.number);
+    let id = u64::try_from(row.number).ok().and_then(|slot| SlotId::new(slot).ok());
     Ok(SlotEdit {
         slot: id.ok_or("Not saved: a slot's number is 1 to 999.")?,
         product: super::product(&row.product.to_string()).ok_or_else(|| at("choose a product"))?,
@@ -127,8 +127,8 @@ pub(in crate::web) async fn save(
     let mut edits = Vec::new();
     let mut refusal = None;
     for mut row in rows(&fields) {
-        let Some(now) = machine.slots.iter_mut().find(|slot| slot.slot == row.slot) else {
-            refusal = Some(format!("Not saved: slot {} is not there any more.", row.slot));
+        let Some(now) = machine.slots.iter_mut().find(|slot| slot.number == row.number) else {
+            refusal = Some(format!("Not saved: slot {} is not there any more.", row.number));
             continue;
         };
         if row.now() == row.was {
@@ -159,8 +159,8 @@ pub(in crate::web) async fn add_slot(
     let Some(row) = rows(&fields).into_iter().next() else {
         return Err(Problem::unprocessable("Say which slot to add."));
     };
-    let refusal = if machine.slots.iter().any(|slot| slot.slot == row.slot) {
-        Some(format!("Not saved: slot {} is there already.", row.slot))
+    let refusal = if machine.slots.iter().any(|slot| slot.number == row.number) {
+        Some(format!("Not saved: slot {} is there already.", row.number))
     } else {
         match parse(&row, machine.currency) {
             Ok(edit) => {

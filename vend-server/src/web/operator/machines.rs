@@ -66,13 +66,13 @@ pub(in crate::web) async fn add(
         (None, ..) => "A machine's number is 1 or more, in digits.",
         (_, None | Some(""), _) => "A machine has a name, of at most 200 bytes.",
         (_, _, None) => "The place is too long.",
-        (Some(id), Some(name), Some(place)) => match fleet::machine(&web, id).await {
-            Ok(_) => "There is a machine with this number already.",
-            Err(_) => {
-                web.engine.add_machine(id, name, place, Currency::CNY).await?;
-                return Ok(Redirect::to(&format!("/operator/machines/{id}")).into_response());
-            }
-        },
+        (Some(id), ..) if fleet::machine(&web, id).await.is_ok() => {
+            "There is a machine with this number already."
+        }
+        (Some(id), Some(name), Some(place)) => {
+            web.engine.add_machine(id, name, place, Currency::CNY).await?;
+            return Ok(Redirect::to(&format!("/operator/machines/{id}")).into_response());
+        }
     };
     let entered = Entered {
         number: fields.one("number").to_owned(),

@@ -96,7 +96,7 @@ pub(in crate::web) struct Enrolment {
 /// A lane in the planogram's form: numbers as the operator sees and writes them.
 #[derive(Clone)]
 pub(in crate::web) struct Slot {
-    pub(in crate::web) slot: i64,
+    pub(in crate::web) number: i64,
     pub(in crate::web) product: i64,
     pub(in crate::web) price: String,
     pub(in crate::web) capacity: String,
@@ -135,11 +135,11 @@ impl Slot {
 /// The machine with this number.
 pub(in crate::web) async fn machine(web: &WebState, id: MachineId) -> Result<Machine, Problem> {
     let db = web.engine.db().readers();
-    let number = i64::from(id.number());
+    let row_id = i64::from(id.number());
     let row: Option<(String, String, i64, i64, i64, Option<String>, Option<i64>)> = sqlx::query_as(
         "SELECT name, place, currency, plan, plan_applied, stopped, seen_ms FROM machines WHERE id = $1",
     )
-    .bind(number)
+    .bind(row_id)
     .fetch_optional(db)
     .await?;
     let (name, place, code, plan, applied, stopped, seen) =
@@ -148,19 +148,19 @@ pub(in crate::web) async fn machine(web: &WebState, id: MachineId) -> Result<Mac
     let enrolment: Option<(Vec<u8>, i64, Option<String>)> = sqlx::query_as(
         "SELECT id, created_ms, quarantined FROM enrolments WHERE machine = $1 AND active = 1",
     )
-    .bind(number)
+    .bind(row_id)
     .fetch_optional(db)
     .await?;
     let rows: Vec<(i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT slot, product, price_minor, capacity, stock, reserved FROM slots WHERE machine = $1 ORDER BY slot",
     )
-    .bind(number)
+    .bind(row_id)
     .fetch_all(db)
     .await?;
-    let slots = rows.into_iter().map(|(slot, product, price, capacity, stock, reserved)| {
+    let slots = rows.into_iter().map(|(number, product, price, capacity, stock, reserved)| {
         let price = super::money(price, currency)?.decimal().to_string();
         let (capacity, stock) = (capacity.to_string(), stock.to_string());
-        let mut slot = Slot { slot, product, price, capacity, stock, reserved, was: String::new() };
+        let mut slot = Slot { number, product, price, capacity, stock, reserved, was: String::new() };
         slot.was = slot.now();
         Ok(slot)
     });
