@@ -9,6 +9,8 @@
 //! answered. Memory: about 700 bytes.
 
 mod map;
+#[cfg(test)]
+mod tests;
 
 use core::convert::Infallible;
 

@@ -452,6 +452,17 @@ fn read_image<'a, F: NorFlash>(
 ) -> Result<Option<MaybeRecord<'a>>, Error<F::Error>> {
     let mut unit = [0; UNIT];
     flash.read(at, &mut unit).map_err(Error::Flash)?;
+    read_rest(flash, at, unit, room, buffer)
+}
+
+/// As [`read_image`], when its first unit was read.
+fn read_rest<'a, F: NorFlash>(
+    flash: &mut F,
+    at: u32,
+    unit: [u8; UNIT],
+    room: u32,
+    buffer: &'a mut [u8; RECORD_MAX],
+) -> Result<Option<MaybeRecord<'a>>, Error<F::Error>> {
     let Some(header) = Header::parse(unit) else { return Ok(None) };
     let Some(bytes) = buffer.get_mut(..header.record_len()) else { return Ok(None) };
     if offset_of(header.record_len()) > room {
@@ -502,7 +513,9 @@ impl<'a, F: NorFlash> Reader<'a, F> {
         let mut buffer = [0; RECORD_MAX];
         while self.at < self.end {
             let at = self.base + self.at;
-            let image = read_image(self.flash, at, self.end - self.at, &mut buffer)?;
+            let mut unit = [0; UNIT];
+            self.flash.read(at, &mut unit).map_err(Error::Flash)?;
+            let image = read_rest(self.flash, at, unit, self.end - self.at, &mut buffer)?;
             if let Some((header, bytes)) = image
                 && let Some(record) = header.record(bytes, self.binding).map_err(|_| Error::Corrupt)?
             {
@@ -514,8 +527,6 @@ impl<'a, F: NorFlash> Reader<'a, F> {
                 self.next_index += 1;
                 return Ok(Some(record));
             }
-            let mut unit = [0; UNIT];
-            self.flash.read(at, &mut unit).map_err(Error::Flash)?;
             self.at += offset_of(UNIT);
             if unit != [BLANK; UNIT] {
                 self.tail = self.at;
