@@ -53,7 +53,7 @@ impl Line {
         let len = self.master.poll_transmit(0, &mut line).unwrap().unwrap();
         let mut decoder = Decoder::<CONTROL_FRAME_MAX>::new();
         let mut answers = Vec::new();
-        for byte in line[..len].to_vec() {
+        for byte in line.into_iter().take(len) {
             let mut out = [0; LINE_MAX];
             if let Some(len) = self.responder.handle_byte(byte, &mut self.board, &mut out) {
                 for byte in &out[..len] {
