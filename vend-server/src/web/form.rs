@@ -15,6 +15,17 @@ async fn path(parts: &mut Parts) -> Option<String> {
     Some(text)
 }
 
+/// The variable part of a path, whatever it names.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        path(parts).await.map(Self).ok_or_else(|| Problem::not_found("page"))
+    }
+}
+
 /// The machine that a path names.
 pub(super) struct MachinePath(pub(super) MachineId);
 

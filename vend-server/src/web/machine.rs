@@ -2,7 +2,7 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, Path, Request, State},
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -12,7 +12,11 @@ use vend_protocol::{
     machine_link::Claim,
 };
 
-use super::{WebState, form::bad_body, problem::Problem};
+use super::{
+    WebState,
+    form::{Segment, bad_body},
+    problem::Problem,
+};
 use crate::engine::{ClaimRefused, NotifyError};
 
 /// A body as it was sent.
@@ -50,7 +54,7 @@ pub(super) async fn enrol(State(web): State<WebState>, request: Request) -> Resu
 /// `POST /notify/{account}`: a wallet says that money moved.
 pub(super) async fn notify(
     State(web): State<WebState>,
-    Path(account): Path<String>,
+    Segment(account): Segment,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {

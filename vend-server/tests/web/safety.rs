@@ -15,6 +15,11 @@ async fn what_is_not_there_is_a_page_or_data_or_a_line() {
     let plain = app.send(app.request(Method::GET, "/nowhere").header("accept", "*/*")).await;
     assert_eq!(plain.status, 404);
 
+    for path in ["/assets/%FF", "/assets/../Cargo.toml", "/o/%FF?t=x", "/m/1/screen/", "/operator"] {
+        let page = app.get(path).await;
+        assert_eq!(page.status, 404, "{path}");
+        page.shows("<html");
+    }
     let wrong = app.post("/m/1/screen", &[]).await;
     assert_eq!((wrong.status.as_u16(), wrong.header("allow")), (405, "GET,HEAD"));
     wrong.shows("This address does not take that method.");

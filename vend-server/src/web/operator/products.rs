@@ -2,14 +2,14 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 
 use super::super::{
     WebState, assets,
-    form::Params,
+    form::{Params, Segment},
     login::{Operator, OperatorForm},
     page::page,
     problem::Problem,
@@ -74,7 +74,7 @@ pub(in crate::web) async fn add(
 /// `POST /operator/products/{id}`: renames one, in every machine that sells it.
 pub(in crate::web) async fn rename(
     State(web): State<WebState>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     OperatorForm { login, fields }: OperatorForm,
 ) -> Result<Response, Problem> {
     let product = super::product(&id).ok_or_else(|| Problem::not_found("product"))?;
