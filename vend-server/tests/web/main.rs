@@ -1,9 +1,11 @@
 //! The pages over real HTTP and a real database. Most tests do without a machine: what would have been written is written
 //! as rows. `whole` has one, and the wallets' sandbox.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
 mod customer;
 #[path = "../sale/machine.rs"]
-#[allow(dead_code, reason = "shared with the sales' tests, which use all of it")]
+#[allow(dead_code, clippy::unused_async, reason = "shared with the sales' tests, which use all of it")]
 mod link;
 mod machine;
 mod operator;
