@@ -93,10 +93,12 @@ pub fn exist(online: &Path) -> bool {
 /// [`KeyFileError`].
 pub fn load(online: &Path) -> Result<ServerKeys, KeyFileError> {
     let root_path = online.join(ROOT_PUBLIC);
-    let root = PublicKey::from_bytes(&*read_32(&root_path)?).map_err(|_| KeyFileError::Malformed(root_path))?;
+    let root =
+        PublicKey::from_bytes(&*read_32(&root_path)?).map_err(|_| KeyFileError::Malformed(root_path))?;
     let signer = Signer::from_seed(&*read_32(&online.join(ONLINE_KEY))?);
     let list_path = online.join(KEY_LIST);
-    let key_list: Signed = codec::decode(&read(&list_path)?).map_err(|_| KeyFileError::Malformed(list_path))?;
+    let key_list: Signed =
+        codec::decode(&read(&list_path)?).map_err(|_| KeyFileError::Malformed(list_path))?;
     let body = root.verify::<KeyListBody>(&key_list).map_err(|_| KeyFileError::List)?;
     if !body.keys.iter().any(|key| *key == signer.public_key().to_bytes()) {
         return Err(KeyFileError::List);
@@ -123,7 +125,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    let text = fs::read_to_string(path).map_err(|error| KeyFileError::File { path: path.to_owned(), error })?;
+    let text =
+        fs::read_to_string(path).map_err(|error| KeyFileError::File { path: path.to_owned(), error })?;
     let text = Zeroizing::new(text);
     let pairs = text.trim_end().as_bytes().chunks(2);
     let bytes = pairs.map(|pair| hex_array::<1>(std::str::from_utf8(pair).unwrap_or("")).map(|[byte]| byte));

@@ -135,9 +135,7 @@ impl Server {
     }
 }
 
-fn until(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // A dropped sender is a dropped server.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    }
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A dropped sender is a dropped server.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }

@@ -436,7 +436,7 @@ impl Reader {
             return;
         }
         let Some(order) = self.order_of_seq.get(&request.label.authority) else { return };
-        let lane = u8::try_from(request.lane.index().saturating_sub(1)).unwrap_or(u8::MAX);
+        let lane = u8::try_from(request.lane.number().saturating_sub(1)).unwrap_or(u8::MAX);
         self.asked.insert(lane, (request.vend.number(), *order, request.label.line));
     }
 

@@ -216,7 +216,7 @@ impl Engine {
         reserved: &Reserved,
     ) -> Result<Result<(), PickRefused>, EngineError> {
         for number in 1..=CREATE_TRIES {
-            let attempt = AttemptId::new(&format!("V{}_{number}_{}", reserved.order, hex(&random::<4>()?)))
+            let attempt = AttemptId::new(format!("V{}_{number}_{}", reserved.order, hex(&random::<4>()?)))
                 .map_err(|_| EngineError::Row("attempts"))?;
             let expires_at_ms = self.new_attempt(wallet, reserved, &attempt).await?;
             let payment = CreatePayment {

@@ -94,7 +94,7 @@ impl Engine {
             transaction: evidence.transaction().to_owned(),
             amount: i64::from(evidence.amount().minor()),
             currency: i64::from(evidence.amount().currency().number()),
-            paid_ms: evidence.paid_at_ms().min(now),
+            at_ms: evidence.paid_at_ms().min(now),
             sealed: evidence.seal(&self.inner.keys.seal).as_bytes().to_vec(),
             now,
         };
@@ -184,24 +184,20 @@ impl Engine {
     }
 
     async fn refund_news(&self, refund: &str, status: RefundStatus) -> Result<(), EngineError> {
-        match status {
-            RefundStatus::Succeeded => self.refund_succeeded(refund).await,
-            // Anything else is looked into by the refund's own job, which asks the wallet.
-            _ => {
-                let (id, now) = (refund.to_owned(), now_ms());
-                let write = self.db().writer().write("refund news", async move |conn| {
-                    sqlx::query(
-                        "UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'refund' AND subject = $1",
-                    )
-                    .bind(&id)
-                    .bind(now)
-                    .execute(conn)
-                    .await?;
-                    Ok(())
-                });
-                Ok(write.await?)
-            }
+        if status == RefundStatus::Succeeded {
+            return self.refund_succeeded(refund).await;
         }
+        // Anything else is looked into by the refund's own job, which asks the wallet.
+        let (id, now) = (refund.to_owned(), now_ms());
+        let write = self.db().writer().write("refund news", async move |conn| {
+            sqlx::query("UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'refund' AND subject = $1")
+                .bind(&id)
+                .bind(now)
+                .execute(conn)
+                .await?;
+            Ok(())
+        });
+        Ok(write.await?)
     }
 }
 
@@ -213,7 +209,7 @@ struct Paid {
     transaction: String,
     amount: i64,
     currency: i64,
-    paid_ms: i64,
+    at_ms: i64,
     sealed: Vec<u8>,
     now: i64,
 }
@@ -225,7 +221,7 @@ async fn record(conn: &mut SqliteConnection, paid: &Paid) -> Result<Applied, Sto
     )
     .bind(&paid.attempt)
     .bind(&paid.transaction)
-    .bind(paid.paid_ms)
+    .bind(paid.at_ms)
     .bind(&paid.sealed)
     .execute(&mut *conn)
     .await?;
