@@ -6,7 +6,7 @@
 //!
 //! # Limits
 //! A frame longer than [`CONTROL_FRAME_MAX`] is dropped by the decoder; one of another address or with a wrong checksum is not
-//! answered. Memory: about 700 bytes.
+//! answered. Memory: about 330 bytes, and [`LINE_MAX`] for an answer.
 
 mod map;
 #[cfg(test)]

@@ -112,6 +112,12 @@ impl Model {
 
 fn check(journal: &mut Journal<TestFlash>, model: &Model) {
     assert_eq!(journal.state(), &model.state);
+    if journal.active.start.sequence > 1 {
+        let before = (journal.active.sector + journal.sectors - 1) % journal.sectors;
+        let closing = usize::try_from((before + 1) * SECTOR).unwrap() - 8;
+        let closed = journal.flash.with_bytes(|bytes| bytes[closing..closing + 8] != [0xFF; 8]);
+        assert!(closed, "without it a rotten start of the new sector would pass for one never made");
+    }
     let mut found = Vec::new();
     let all = journal.receipts(0, |receipt| {
         found.push(receipt.clone());

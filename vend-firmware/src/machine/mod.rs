@@ -143,7 +143,7 @@ enum Pending {
 
 /// The main board of one machine with one control board. `SLOTS` is the most slots of a planogram.
 ///
-/// Memory: about 6 kB, and 76 bytes a slot.
+/// Memory: 5.7 kB, and 80 bytes a slot (measured on a 64-bit host).
 #[derive(Debug)]
 pub struct Machine<R, const SLOTS: usize> {
     config: MachineConfig,

@@ -21,7 +21,7 @@ pub enum HostError {
     #[error("this machine is not enrolled: start it with an enrolment ticket")]
     NoTicket,
     /// The ticket is misspelt.
-    #[error("the enrolment ticket: {0}")]
+    #[error("the enrolment ticket is misspelt")]
     Ticket(#[from] vend_payments::enrolment::TicketError),
     /// The server refused the claim for good.
     #[error("the server refused to enrol this machine: {0}")]
