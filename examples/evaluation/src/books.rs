@@ -12,7 +12,7 @@ use vend_protocol::{
     control_link::VendRequest,
     frame::Frame,
     machine_link::{Authorization, Receipt},
-    signed::{AuthorizationBody, ReceiptBody},
+    signed::{AuthorizationBody, MAX_LINES, ReceiptBody},
 };
 
 use crate::record::{Record, Seen, unhex};
@@ -186,11 +186,11 @@ fn keep_order(
             }
         })
         .collect();
-    assign(&mut lines, refunded, ended);
-    let assigned: u64 =
-        lines.iter().filter(|line| line.end == LineEnd::Refunded).map(|line| line.price).sum();
     // More than one attempt paid: the others go back whole, and belong to no line.
     let extra = paid.saturating_sub(prices.iter().sum());
+    assign(&mut lines, refunded.saturating_sub(extra), ended);
+    let assigned: u64 =
+        lines.iter().filter(|line| line.end == LineEnd::Refunded).map(|line| line.price).sum();
     if ended && assigned + extra != refunded {
         books.violations.push(format!("order {order}: refunds of {refunded} fit no lines"));
     }
@@ -205,29 +205,29 @@ fn keep_order(
     books.lines.append(&mut lines);
 }
 
-/// Says of each line what became of it: an order that has not ended is pending; money that went back belongs first to what did
-/// not fall; then what fell is delivered and the rest lost.
+/// Says of each line what became of it: an order that has not ended is pending; money that went back belongs to the lines whose
+/// prices it is, first to those that did not fall; then what fell is delivered and the rest lost.
 fn assign(lines: &mut [BookLine], refunded: u64, ended: bool) {
-    let mut left = refunded;
-    for fell in [false, true] {
-        for line in lines.iter_mut().filter(|line| line.fell == fell) {
-            line.end = if left >= line.price {
-                left -= line.price;
-                LineEnd::Refunded
-            } else if !ended {
-                LineEnd::Pending
-            } else if line.fell {
-                LineEnd::Delivered
-            } else {
-                LineEnd::Lost
-            };
-        }
+    let back = lines_of(lines, refunded).unwrap_or(0);
+    for (at, line) in lines.iter_mut().enumerate() {
+        line.end = if !ended {
+            LineEnd::Pending
+        } else if back >> at & 1 == 1 {
+            LineEnd::Refunded
+        } else if line.fell {
+            LineEnd::Delivered
+        } else {
+            LineEnd::Lost
+        };
     }
-    if !ended {
-        for line in lines {
-            line.end = LineEnd::Pending;
-        }
-    }
+}
+
+/// The lines (a bit each) whose prices make this sum; of several choices the one with most lines that did not fall.
+fn lines_of(lines: &[BookLine], sum: u64) -> Option<u32> {
+    let chosen = |set: u32| lines.iter().enumerate().filter(move |(at, _)| set >> at & 1 == 1).map(|(_, line)| line);
+    (0..1u32 << lines.len().min(MAX_LINES))
+        .filter(|set| chosen(*set).map(|line| line.price).sum::<u64>() == sum)
+        .max_by_key(|set| chosen(*set).filter(|line| !line.fell).count())
 }
 
 /// Whether anything went wrong in this order, so that a refund is no surprise.
@@ -528,6 +528,8 @@ mod tests {
         assert_eq!(ends(&[(200, true), (300, false)], 300, true), [Delivered, Refunded]);
         assert_eq!(ends(&[(300, true), (300, false)], 300, true), [Delivered, Refunded]);
         assert_eq!(ends(&[(300, true)], 300, true), [Refunded], "given away");
+        assert_eq!(ends(&[(350, true), (350, true), (550, true)], 550, true), [Delivered, Delivered, Refunded]);
+        assert_eq!(ends(&[(200, false), (300, false), (500, false)], 500, true), [Refunded, Refunded, Lost]);
         assert_eq!(ends(&[(300, false)], 0, true), [Lost]);
         assert_eq!(ends(&[(300, true)], 0, false), [Pending]);
     }
