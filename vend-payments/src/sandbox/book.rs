@@ -82,7 +82,8 @@ pub(super) struct Refund {
     pub(super) notify_url: Option<String>,
     /// When it succeeds.
     pub(super) done_ms: i64,
-    #[serde(default)]
+    /// The time of its line.
+    #[serde(skip)]
     pub(super) at_ms: i64,
 }
 
