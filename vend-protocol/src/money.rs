@@ -9,8 +9,22 @@ use serde::{Deserialize, Serialize};
 /// The number is what travels; [`Currency::CODES`] names the ones this SDK can print. An unlisted code
 /// is carried faithfully, so that an old machine does not drop a message about a new currency.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct Currency(u16);
+
+impl TryFrom<u16> for Currency {
+    type Error = MoneyError;
+
+    fn try_from(number: u16) -> Result<Self, MoneyError> {
+        Self::new(number)
+    }
+}
+
+impl From<Currency> for u16 {
+    fn from(currency: Currency) -> Self {
+        currency.0
+    }
+}
 
 impl Currency {
     /// Renminbi; minor unit: fen (1/100 yuan).

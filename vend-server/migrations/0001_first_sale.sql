@@ -111,6 +111,7 @@ CREATE TABLE attempts (
     queries INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX attempts_by_order ON attempts (order_id);
+CREATE INDEX attempts_paid ON attempts (paid_ms) WHERE paid_ms IS NOT NULL;
 CREATE UNIQUE INDEX one_attempt_a_transaction ON attempts (account, transaction_id) WHERE transaction_id IS NOT NULL;
 
 CREATE TABLE refunds (
@@ -155,6 +156,8 @@ CREATE TABLE authorizations (
     signed BLOB,
     -- The signed void, once one was wanted.
     void BLOB,
+    -- Since when the machine counts as silent about it; NULL: it does not.
+    silent_ms INTEGER,
     created_ms INTEGER NOT NULL,
     PRIMARY KEY (enrolment, seq)
 ) STRICT;

@@ -1,7 +1,6 @@
 //! The repository's own tasks: `cargo xtask test` is the whole suite.
 
 mod command;
-mod json;
 mod steps;
 mod summary;
 mod workspace;
@@ -18,8 +17,11 @@ const HELP: &str = "\
 The repository's own tasks.
 
 Usage: cargo xtask test [--only STEP[,STEP]]... [--list] [--offline]
+       cargo xtask kills [COUNT [FAULTS]]
 
 test          run every step in order; the first that fails ends the run
+kills         kill the demo COUNT times (10) at any moment, start it again on the same data, and keep the books of all;
+              FAULTS is none, default (the default) or heavy
 
 --only STEP   run these steps only
 --list        name the steps and say what each does
@@ -37,24 +39,38 @@ struct Wanted {
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
+    if args.first().is_some_and(|task| task == "kills") {
+        return ended(kills(&args));
+    }
     match parse(&args) {
         Ok(None) => {
             println!("{HELP}");
             ExitCode::SUCCESS
         }
-        Ok(Some(wanted)) => match test(&wanted) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Some(wanted)) => ended(test(&wanted)),
         Err(error) => {
             eprintln!("error: {error:#}\n\n{HELP}");
             ExitCode::from(2)
         }
     }
+}
+
+fn ended(result: Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn kills(args: &[String]) -> Result<bool> {
+    let count = args.get(1).map_or(Ok(10), |count| count.parse()).context("COUNT is a number")?;
+    let faults = args.get(2).map_or("default", String::as_str);
+    steps::kills::run(&Workspace::read(false)?, count, faults)?;
+    Ok(true)
 }
 
 /// Reads the command line; `None` asks for help.

@@ -7,12 +7,16 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{command::Run, json::Json};
+use serde_json::Value;
+
+use crate::command::Run;
 
 /// The workspace.
 pub(crate) struct Workspace {
     /// Its folder.
     pub(crate) root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub(crate) target: PathBuf,
     /// Use no network and install nothing.
     pub(crate) offline: bool,
     packages: Vec<Package>,
@@ -32,13 +36,14 @@ impl Workspace {
     /// Asks cargo.
     pub(crate) fn read(offline: bool) -> Result<Self> {
         let metadata = Run::cargo().args("metadata --no-deps --format-version 1").output()?;
-        let metadata = Json::parse(&metadata).context("cargo metadata")?;
-        let root = metadata.get("workspace_root").and_then(Json::text).context("no workspace root")?;
-        let packages = metadata.get("packages").context("no packages")?.items().iter().map(package);
+        let metadata = serde_json::from_str::<Value>(&metadata).context("cargo metadata")?;
+        let folder = |name: &str| metadata.get(name).and_then(Value::as_str).map(PathBuf::from);
+        let packages = metadata.get("packages").and_then(Value::as_array).context("no packages")?;
         Ok(Self {
-            root: root.into(),
+            root: folder("workspace_root").context("no workspace root")?,
+            target: folder("target_directory").context("no target folder")?,
             offline,
-            packages: packages.collect::<Option<_>>().context("a package")?,
+            packages: packages.iter().map(package).collect::<Option<_>>().context("a package")?,
         })
     }
 
@@ -62,14 +67,15 @@ impl Workspace {
     }
 }
 
-fn package(json: &Json) -> Option<Package> {
-    let features = json.get("features")?.members()?.iter().map(|(name, turns_on)| {
-        (name.clone(), turns_on.items().iter().filter_map(Json::text).map(str::to_owned).collect())
+fn package(json: &Value) -> Option<Package> {
+    let features = json.get("features")?.as_object()?.iter().map(|(name, turns_on)| {
+        let turns_on = turns_on.as_array().into_iter().flatten();
+        (name.clone(), turns_on.filter_map(Value::as_str).map(str::to_owned).collect())
     });
     Some(Package {
-        name: json.get("name")?.text()?.to_owned(),
+        name: json.get("name")?.as_str()?.to_owned(),
         // Absent or null: anywhere. An empty list: nowhere.
-        published: !matches!(json.get("publish"), Some(Json::Array(registries)) if registries.is_empty()),
+        published: !matches!(json.get("publish"), Some(Value::Array(registries)) if registries.is_empty()),
         features: features.collect(),
     })
 }

@@ -224,7 +224,8 @@ fn assign(lines: &mut [BookLine], refunded: u64, ended: bool) {
 
 /// The lines (a bit each) whose prices make this sum; of several choices the one with most lines that did not fall.
 fn lines_of(lines: &[BookLine], sum: u64) -> Option<u32> {
-    let chosen = |set: u32| lines.iter().enumerate().filter(move |(at, _)| set >> at & 1 == 1).map(|(_, line)| line);
+    let chosen =
+        |set: u32| lines.iter().enumerate().filter(move |(at, _)| set >> at & 1 == 1).map(|(_, line)| line);
     (0..1u32 << lines.len().min(MAX_LINES))
         .filter(|set| chosen(*set).map(|line| line.price).sum::<u64>() == sum)
         .max_by_key(|set| chosen(*set).filter(|line| !line.fell).count())
@@ -405,11 +406,11 @@ fn read_receipt(story: &mut MachineStory, body: &ReceiptBody) {
 struct Reader {
     /// Sequence to order.
     order_of_seq: HashMap<u64, u64>,
-    /// Vends asked for whose run has not begun, by lane: (vend, order, line).
-    asked: HashMap<u8, (u32, u64, u8)>,
+    /// Vends asked for whose run has not begun, by lane: (order, line).
+    asked: HashMap<u8, (u64, u8)>,
     seen_vends: HashSet<u32>,
-    /// The vend each lane's last run was for: a further run of it is a quarter turn.
-    lane_vend: HashMap<u8, (u64, u8)>,
+    /// What each lane's last run was for.
+    lane_line: HashMap<u8, (u64, u8)>,
     bad_lanes: HashSet<u8>,
     open_cuts: Vec<(u64, &'static str)>,
 }
@@ -437,17 +438,14 @@ impl Reader {
         }
         let Some(order) = self.order_of_seq.get(&request.label.authority) else { return };
         let lane = u8::try_from(request.lane.number().saturating_sub(1)).unwrap_or(u8::MAX);
-        self.asked.insert(lane, (request.vend.number(), *order, request.label.line));
+        self.asked.insert(lane, (*order, request.label.line));
     }
 
     fn plant(&mut self, story: &mut MachineStory, event: &PlantEvent, at_ms: i64) {
         match event.what {
             Happening::RunStarted { run, lane, fault, .. } => {
                 let lane = lane.index();
-                let line = match self.asked.remove(&lane) {
-                    Some((_, order, line)) => Some((order, line)),
-                    None => None,
-                };
+                let asked = self.asked.remove(&lane);
                 let entry = Run {
                     faulty: fault.is_some(),
                     after_fault: self.bad_lanes.remove(&lane),
@@ -457,17 +455,13 @@ impl Reader {
                     self.bad_lanes.insert(lane);
                 }
                 story.runs.insert(run, entry);
-                match line {
-                    Some(line) => {
-                        self.lane_vend.insert(lane, line);
-                        story.of_line.entry(line).or_default().push(run);
-                    }
-                    None => {
-                        story.violations.push(format!("run {run} of lane {lane} without an authorized line"));
-                        if let Some(line) = self.lane_vend.get(&lane) {
-                            story.of_line.entry(*line).or_default().push(run);
-                        }
-                    }
+                if asked.is_none() {
+                    story.violations.push(format!("run {run} of lane {lane} without an authorized line"));
+                }
+                // A run that nobody asked for is booked with the line before it, which then has been vended twice.
+                if let Some(line) = asked.or_else(|| self.lane_line.get(&lane).copied()) {
+                    self.lane_line.insert(lane, line);
+                    story.of_line.entry(line).or_default().push(run);
                 }
             }
             Happening::CurrentFlowed { run, .. } => {
@@ -528,7 +522,10 @@ mod tests {
         assert_eq!(ends(&[(200, true), (300, false)], 300, true), [Delivered, Refunded]);
         assert_eq!(ends(&[(300, true), (300, false)], 300, true), [Delivered, Refunded]);
         assert_eq!(ends(&[(300, true)], 300, true), [Refunded], "given away");
-        assert_eq!(ends(&[(350, true), (350, true), (550, true)], 550, true), [Delivered, Delivered, Refunded]);
+        assert_eq!(
+            ends(&[(350, true), (350, true), (550, true)], 550, true),
+            [Delivered, Delivered, Refunded]
+        );
         assert_eq!(ends(&[(200, false), (300, false), (500, false)], 500, true), [Refunded, Refunded, Lost]);
         assert_eq!(ends(&[(300, false)], 0, true), [Lost]);
         assert_eq!(ends(&[(300, true)], 0, false), [Pending]);

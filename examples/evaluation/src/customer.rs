@@ -194,7 +194,7 @@ fn break_things(station: &Station, script: &Script, placed: &PlacedOrder) -> any
     for (number, (slot, fault)) in (0u8..).zip(script.slots.iter().zip(&script.line_faults)) {
         let Some(fault) = fault else { continue };
         let (name, fault) = match fault {
-            LineFault::Jam if placed.order % 2 == 0 => ("jam", Fault::Run(RunFault::Stall)),
+            LineFault::Jam if placed.order.is_multiple_of(2) => ("jam", Fault::Run(RunFault::Stall)),
             LineFault::Jam => ("jam", Fault::Run(RunFault::NoReturn)),
             LineFault::Hang => ("hang", Fault::Item(ItemFault::Hang)),
             LineFault::Miss => ("miss", Fault::Item(ItemFault::Miss)),

@@ -71,19 +71,16 @@ async fn demo(options: &Options, dir: &Path) -> anyhow::Result<bool> {
     let rates = Rates::of(options.faults);
     let world = Arc::new(World::start(options, dir, rates).await?);
     show::welcome(&world, options);
-    let sales = match options.sales {
-        Some(sales) => {
-            let done = sell(&world, options, rates, sales).await;
-            if let Err(error) = &done {
-                eprintln!("error: {error:#}");
-            }
-            done.map_or(0, |()| u64::from(sales))
+    let sales = if let Some(sales) = options.sales {
+        let done = sell(&world, options, rates, sales).await;
+        if let Err(error) = &done {
+            eprintln!("error: {error:#}");
         }
-        None => {
-            println!("  Press Ctrl-C to stop and see the books.");
-            tokio::signal::ctrl_c().await?;
-            0
-        }
+        done.map_or(0, |()| u64::from(sales))
+    } else {
+        println!("  Press Ctrl-C to stop and see the books.");
+        tokio::signal::ctrl_c().await?;
+        0
     };
     let ended_well = options.sales.is_none_or(|wanted| u64::from(wanted) == sales);
     settle(&world).await?;

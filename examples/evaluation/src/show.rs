@@ -40,6 +40,8 @@ fn print_qr(text: &str) {
     // Too long for the terminal: the address stands above.
     let Ok(code) = code else { return };
     let size = code.size();
+    // Colours only where they are understood; elsewhere the blocks alone are dark on light for most readers.
+    let (on, off) = if std::io::stdout().is_terminal() { ("\x1b[30;107m", "\x1b[0m") } else { ("", "") };
     for y in (-2..size + 2).step_by(2) {
         let row: String = (-2..size + 2)
             .map(|x| match (code.get_module(x, y), code.get_module(x, y + 1)) {
@@ -49,7 +51,7 @@ fn print_qr(text: &str) {
                 (false, false) => ' ',
             })
             .collect();
-        println!("    \x1b[30;107m{row}\x1b[0m");
+        println!("    {on}{row}{off}");
     }
 }
 

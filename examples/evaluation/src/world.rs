@@ -180,7 +180,7 @@ impl World {
         config.ticket = Some(self.server.engine().new_ticket(id, &self.url).await?.reveal().to_owned());
         config.mqtt = proxy.addr().to_string();
         // One in three speaks MQTT 5, the others 3.1.1, as modems do.
-        config.mqtt_version = if number % 3 == 0 { MqttVersion::V5 } else { MqttVersion::V311 };
+        config.mqtt_version = if number.is_multiple_of(3) { MqttVersion::V5 } else { MqttVersion::V311 };
         config.plant = PlantConfig {
             lanes: u8::try_from(LANES)?,
             seed: options.seed ^ u64::from(number),

@@ -44,6 +44,7 @@ impl Engine {
             Ok(Standing::Paid) => return Ok(Next::Done),
             Ok(Standing::Closed) => {
                 self.attempt_closed(attempt).await?;
+                self.expire_now(attempt).await?;
                 return Ok(Next::Done);
             }
             Ok(Standing::Open | Standing::Nowhere) => {}
@@ -199,6 +200,25 @@ impl Engine {
         let account = AccountId::new(&account).map_err(|_| bad())?;
         let wallet = self.wallet(&account).ok_or_else(bad)?;
         Ok(Some(Row { id: AttemptId::new(attempt).map_err(|_| bad())?, wallet, queries }))
+    }
+
+    /// An order without a code that can be paid has no reason to wait.
+    async fn expire_now(&self, attempt: &str) -> Result<(), EngineError> {
+        let (id, now) = (attempt.to_owned(), now_ms());
+        let write = self.db().writer().write("expire now", async move |conn| {
+            sqlx::query(
+                "UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'expire' AND subject =
+                 (SELECT CAST(order_id AS TEXT) FROM attempts WHERE id = $1)",
+            )
+            .bind(&id)
+            .bind(now)
+            .execute(conn)
+            .await?;
+            Ok(())
+        });
+        write.await?;
+        self.wake();
+        Ok(())
     }
 
     async fn attempt_closed(&self, attempt: &str) -> Result<(), EngineError> {

@@ -32,8 +32,8 @@ enum Numbered {
     Yes,
     /// Another one of this machine is open.
     Busy,
-    /// It will never be issued; the money goes back.
-    Refunded,
+    /// It will never be issued; the money goes back. At this machine.
+    Refunded(i64),
     /// The order is past this step.
     Passed,
 }
@@ -45,10 +45,12 @@ impl Engine {
         let Ok(id) = order.parse::<i64>() else { return Ok(Next::Done) };
         match self.number(id).await? {
             Numbered::Busy => return Ok(Next::At(now_ms() + BUSY_RETRY_MS)),
-            Numbered::Refunded | Numbered::Passed => {
+            Numbered::Refunded(machine) => {
                 self.wake();
+                self.changed(machine_id(machine)?, Some(order_id(id)?));
                 return Ok(Next::Done);
             }
+            Numbered::Passed => return Ok(Next::Done),
             Numbered::Yes => {}
         }
         let Some((machine, signed)) = self.sign(id).await? else { return Ok(Next::Done) };
@@ -95,7 +97,7 @@ impl Engine {
                     .execute(&mut *conn)
                     .await?;
                 refund_lines(conn, order, None, reason, now, now).await?;
-                return Ok(Numbered::Refunded);
+                return Ok(Numbered::Refunded(machine));
             }
             let open: i64 = sqlx::query_scalar(
                 "SELECT COUNT(*) FROM authorizations WHERE enrolment = $1 AND state IN ('numbered', 'signed', 'taken')",
@@ -237,23 +239,37 @@ impl Engine {
         let Ok(id) = order.parse::<i64>() else { return Ok(Next::Done) };
         let now = now_ms();
         let further = millis(self.settings().unknown_refund_after);
-        let row: Option<(Vec<u8>, i64, i64)> = sqlx::query_as(
-            "SELECT a.enrolment, seq, tries FROM authorizations a JOIN jobs ON kind = 'silence' AND subject = $2
-             WHERE order_id = $1 AND state IN ('signed', 'taken')",
+        let row: Option<(Vec<u8>, i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT a.enrolment, seq, machine, silent_ms FROM authorizations a JOIN orders ON orders.id = a.order_id
+             WHERE a.order_id = $1 AND a.state IN ('signed', 'taken')",
         )
         .bind(id)
-        .bind(order)
         .fetch_optional(self.db().readers())
         .await
         .map_err(StoreError::from)?;
-        let Some((enrolment, seq, tries)) = row else { return Ok(Next::Done) };
-        if tries == 0 {
+        let Some((enrolment, seq, machine, silent_ms)) = row else { return Ok(Next::Done) };
+        let Some(silent_ms) = silent_ms else {
             let write = self.db().writer().write("silence", async move |conn| {
-                note(conn, id, None, now, "the machine is silent: the outcome is unknown").await?;
-                alarm(conn, None, Some(id), now, "a machine does not say what became of a paid order").await
+                let first = sqlx::query(
+                    "UPDATE authorizations SET silent_ms = $2 WHERE order_id = $1 AND silent_ms IS NULL",
+                )
+                .bind(id)
+                .bind(now)
+                .execute(&mut *conn)
+                .await?;
+                if first.rows_affected() == 1 {
+                    note(conn, id, None, now, "the machine is silent: the outcome is unknown").await?;
+                    let what = "a machine does not say what became of a paid order";
+                    alarm(conn, Some(machine), Some(id), now, what).await?;
+                }
+                Ok(())
             });
             write.await?;
+            self.changed(machine_id(machine)?, Some(order_id(id)?));
             return Ok(Next::At(now + further));
+        };
+        if now < silent_ms + further {
+            return Ok(Next::At(silent_ms + further));
         }
         let void = self.inner.keys.online.sign(&VoidBody {
             enrolment: enrolment_id(&enrolment)?,

@@ -145,11 +145,12 @@ impl Engine {
             Ok(()) => self.offer(machine, &*wallet, &reserved).await?.err(),
             Err(refused) => Some(refused),
         };
+        let order = order_id(reserved.order)?;
         if let Some(refused) = refused {
             self.refuse(reserved.order, refused).await?;
+            self.changed(machine, Some(order));
             return Ok(Err(refused));
         }
-        let order = order_id(reserved.order)?;
         self.changed(machine, Some(order));
         Ok(Ok(Placed { order, token: reserved.token }))
     }

@@ -10,7 +10,7 @@ use vend_protocol::{Currency, Money};
 use super::{
     Engine, EngineError, now_ms,
     refund::{RefundOrder, reserve_refund},
-    rows::{alarm, machine_id, note, order_id, want},
+    rows::{alarm, machine_id, money_text, note, order_id, want},
 };
 use crate::store::StoreError;
 
@@ -174,7 +174,7 @@ impl Engine {
             .execute(&mut *conn)
             .await?;
             want(conn, "refund", &refund, now).await?;
-            let text = format!("a payment fits no order ({why}): attempt {attempt}, refunding {amount}");
+            let text = format!("a payment fits no order ({why}): attempt {attempt}, refunding {}", money_text(amount, currency));
             alarm(conn, place.map(|p| p.0), place.map(|p| p.1), now, &text).await?;
             Ok(Applied::Orphan)
         });

@@ -8,9 +8,12 @@ use super::{
     Engine, EngineError,
     jobs::Next,
     millis, now_ms,
-    rows::{alarm, machine_id, note, order_id, want},
+    rows::{alarm, machine_id, money_text, note, order_id, want},
 };
 use crate::store::StoreError;
+
+/// A refund that needs an operator is tried again after this, in milliseconds.
+const STUCK_RETRY_MS: i64 = 3_600_000;
 
 /// A refund to reserve.
 pub(super) struct RefundOrder<'a> {
@@ -113,7 +116,8 @@ pub(super) async fn refund_lines(
             due,
         };
         reserve_refund(conn, &refund).await?;
-        note(conn, order, None, now, &format!("refund of {sum} reserved: {reason}")).await?;
+        note(conn, order, None, now, &format!("refund of {} reserved: {reason}", money_text(sum, currency)))
+            .await?;
     }
     Ok(sum)
 }
@@ -181,7 +185,8 @@ impl Engine {
         let subject = id.to_owned();
         let counted = self.db().writer().write("refund try", async move |conn| {
             let done = sqlx::query(
-                "UPDATE refunds SET tries = tries + 1, state = 'sent' WHERE id = $1 AND state IN ('reserved', 'sent')",
+                "UPDATE refunds SET tries = tries + 1, state = CASE state WHEN 'reserved' THEN 'sent' ELSE state END
+                 WHERE id = $1 AND state IN ('reserved', 'sent', 'needs_operator')",
             )
             .bind(&subject)
             .execute(conn)
@@ -204,7 +209,7 @@ impl Engine {
     async fn refund_row(&self, id: &str) -> Result<Option<Row>, EngineError> {
         let row: Option<(String, String, i64, i64, i64, String, i64)> = sqlx::query_as(
             "SELECT attempt, account, paid_minor, amount_minor, currency, reason, tries FROM refunds
-             WHERE id = $1 AND state IN ('reserved', 'sent')",
+             WHERE id = $1 AND state IN ('reserved', 'sent', 'needs_operator')",
         )
         .bind(id)
         .fetch_optional(self.db().readers())
@@ -270,9 +275,9 @@ impl Engine {
     pub(super) async fn refund_succeeded(&self, id: &str) -> Result<(), EngineError> {
         let (subject, now) = (id.to_owned(), now_ms());
         let write = self.db().writer().write("refund made", async move |conn| {
-            let row: Option<(Option<i64>, i64)> = sqlx::query_as(
+            let row: Option<(Option<i64>, i64, i64)> = sqlx::query_as(
                 "UPDATE refunds SET state = 'succeeded', ended_ms = $2
-                 WHERE id = $1 AND state IN ('reserved', 'sent', 'needs_operator') RETURNING order_id, amount_minor",
+                 WHERE id = $1 AND state IN ('reserved', 'sent', 'needs_operator') RETURNING order_id, amount_minor, currency",
             )
             .bind(&subject)
             .bind(now)
@@ -282,8 +287,8 @@ impl Engine {
                 .bind(&subject)
                 .execute(&mut *conn)
                 .await?;
-            let Some((Some(order), amount)) = row else { return Ok(None) };
-            note(conn, order, None, now, &format!("refund of {amount} made ({subject})")).await?;
+            let Some((Some(order), amount, currency)) = row else { return Ok(None) };
+            note(conn, order, None, now, &format!("refund of {} made ({subject})", money_text(amount, currency))).await?;
             // An order's lines are refunded when nothing of the order is on its way back any more.
             sqlx::query(
                 "UPDATE lines SET state = 'refunded' WHERE order_id = $1 AND state = 'refunding' AND NOT EXISTS
@@ -309,7 +314,7 @@ impl Engine {
     async fn replace_refund(&self, id: &str) -> Result<(), EngineError> {
         let (subject, now) = (id.to_owned(), now_ms());
         let write = self.db().writer().write("refund again", async move |conn| {
-            let replaced = sqlx::query("UPDATE refunds SET state = 'replaced', ended_ms = $2 WHERE id = $1 AND state = 'sent'")
+            let replaced = sqlx::query("UPDATE refunds SET state = 'replaced', ended_ms = $2 WHERE id = $1 AND state IN ('sent', 'needs_operator')")
                 .bind(&subject)
                 .bind(now)
                 .execute(&mut *conn)
@@ -349,6 +354,7 @@ impl Engine {
             Ok(())
         });
         write.await?;
-        Ok(Next::Done)
+        // Pending always ends: what the operator mends at the wallet (an empty balance, say) is found within the hour.
+        Ok(Next::At(now + STUCK_RETRY_MS))
     }
 }

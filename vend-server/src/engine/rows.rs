@@ -1,7 +1,7 @@
 //! Small statements that several steps share.
 
 use sqlx::SqliteConnection;
-use vend_protocol::{EnrolmentId, MachineId, OrderId};
+use vend_protocol::{Currency, EnrolmentId, MachineId, Money, OrderId};
 
 use super::EngineError;
 use crate::store::StoreError;
@@ -99,4 +99,13 @@ pub(super) fn db_order(order: OrderId) -> i64 {
 
 pub(super) fn db_machine(machine: MachineId) -> i64 {
     i64::from(machine.number())
+}
+
+/// An amount as people write it, for history and alarms.
+pub(super) fn money_text(minor: i64, currency: i64) -> String {
+    let currency = u16::try_from(currency).ok().and_then(|number| Currency::new(number).ok());
+    match (u32::try_from(minor), currency) {
+        (Ok(minor), Some(currency)) => Money::new(minor, currency).to_string(),
+        _ => format!("{minor} minor units"),
+    }
 }

@@ -1,7 +1,7 @@
 //! The pages and the API, over HTTP.
 //!
 //! Pages are rendered here, from templates compiled in; they work without scripts, and one small script keeps them live.
-//! Whatever goes wrong becomes a [`problem::Problem`], which [`problem::finish`] renders as the client asked.
+//! Whatever goes wrong becomes a `Problem`, which a last layer renders as the client asked.
 
 mod assets;
 mod customer;

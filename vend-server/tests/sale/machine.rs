@@ -139,7 +139,7 @@ impl TestMachine {
         accepted.receipt_watermark
     }
 
-    pub(crate) async fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self) {
         if let Some(link) = self.link.take() {
             link.task.abort();
         }

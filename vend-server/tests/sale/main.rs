@@ -1,6 +1,8 @@
 //! Sales against the whole server: real HTTP, real MQTT, a real database; machine and wallet are the tests' own, so that each
 //! rule can be tried from both sides.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test or its helpers is the report")]
+
 mod machine;
 mod rules;
 mod story;
@@ -111,7 +113,7 @@ impl App {
     /// Stops the server and starts another on the same folder. The machine has to connect again.
     pub(crate) async fn restart(self) -> Self {
         let Self { dir, server, service, mut machine, service_addr, settings } = self;
-        machine.disconnect().await;
+        machine.disconnect();
         server.shutdown().await;
         // The lock on the database goes with its last user.
         let mut tries = 0;

@@ -67,7 +67,7 @@ async fn no_code_is_asked_for_when_the_machine_is_not_ready_or_away() {
     assert_eq!(placing.await.unwrap().unwrap_err(), PickRefused::NotReady(Reason::DOOR));
     // It does not answer at all.
     assert_eq!(app.pick(&[1]).await.unwrap_err(), PickRefused::Silent);
-    app.machine.disconnect().await;
+    app.machine.disconnect();
     app.until("SELECT 1").await;
     while app.server.engine().is_connected(crate::machine_1()) {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -152,7 +152,7 @@ async fn a_receipt_is_acknowledged_again_when_the_acknowledgement_was_lost() {
     let authorization = app.machine.authorization().await;
     let receipt = app.machine.vend(&authorization, &[seen(DropReport::NotSeen)]).await;
     app.settled(order).await;
-    app.machine.disconnect().await;
+    app.machine.disconnect();
     assert_eq!(app.machine.connect(app.server.mqtt()).await, 1, "the watermark");
     app.machine.send(&vend_protocol::machine_link::Receipt(receipt.clone())).await;
     app.machine.expect_acknowledged(&receipt).await;

@@ -236,7 +236,7 @@ impl Wallet for TestWallet {
         let merchant =
             body["merchant"].as_str().map_or_else(|| self.merchant.clone(), |m| MerchantId::new(m).unwrap());
         let amount = Money::new(u32::try_from(body["amount"].as_u64().unwrap()).unwrap(), Currency::CNY);
-        let attempt = AttemptId::new(&text("attempt")).unwrap();
+        let attempt = AttemptId::new(text("attempt")).unwrap();
         Ok(Notification::Paid(PaymentClaim::dangerous_verified(
             self.account.clone(),
             merchant,

@@ -347,7 +347,7 @@ async fn everything_about_an_order_is_on_its_page() {
     app.run("UPDATE lines SET state = 'refunded', verdict = 'unknown', given_away = 1").await;
     app.run("INSERT INTO history (order_id, line, at_ms, what) VALUES (1, 0, 5, 'unknown'), (1, 0, 6, 'given away: delivered although refunded')").await;
     app.run("INSERT INTO refunds (id, attempt, account, order_id, paid_minor, amount_minor, currency, state, reason, created_ms) VALUES ('RV1_1', 'V1', 'wechat', 1, 200, 200, 156, 'needs_operator', 'the machine stayed silent', 0)").await;
-    app.run("INSERT INTO authorizations VALUES (x'000102030405060708090a0b0c0d0e0f', 4, 1, 'received', 1767323045000, NULL, NULL, 0)").await;
+    app.run("INSERT INTO authorizations VALUES (x'000102030405060708090a0b0c0d0e0f', 4, 1, 'received', 1767323045000, NULL, NULL, NULL, 0)").await;
     app.run("INSERT INTO receipts VALUES (x'000102030405060708090a0b0c0d0e0f', x'aabb', 3, x'ccdd', x'00', 1, 4, 'it does not follow the receipt before it', 0)").await;
     let page = app.get_as(&session.cookie, &format!("/operator/orders/{order}")).await;
     assert_eq!(page.status, 200);

@@ -3,8 +3,9 @@
 use std::{env, fs, path::Path, process, time::Duration};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
-use crate::{json::Json, workspace::Workspace};
+use crate::workspace::Workspace;
 
 /// Building in release, and 50 sales, take a few minutes; a demo that never ends is a failure.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -54,31 +55,32 @@ fn sell(workspace: &Workspace, dir: &Path) -> Result<()> {
         .run_within(LIMIT);
     // A run whose books do not balance has a report too, and that one matters most.
     match fs::read_to_string(&report) {
-        Ok(text) => show(&Json::parse(&text).context("the report")?),
+        Ok(text) => show(&serde_json::from_str(&text).context("the report")?),
         Err(error) if demo.is_ok() => return Err(error).context("the demo wrote no report"),
         Err(_) => {}
     }
     demo
 }
 
-fn show(report: &Json) {
+pub(super) fn show(report: &Value) {
     for name in FIGURES {
         println!("{name:<24} {}", report.get(name).map_or_else(|| "-".to_owned(), one_line));
     }
 }
 
-fn one_line(value: &Json) -> String {
+fn one_line(value: &Value) -> String {
     match value {
-        Json::Word(text) | Json::Text(text) => text.clone(),
-        Json::Array(items) if items.is_empty() => "none".to_owned(),
-        Json::Array(items) => items.iter().map(one_line).collect::<Vec<_>>().join("; "),
-        Json::Object(members) => {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(one_line).collect::<Vec<_>>().join("; "),
+        Value::Object(members) => {
             let shown = members.iter().map(|(name, value)| match value {
-                Json::Object(_) => format!("{name} ({})", one_line(value)),
+                Value::Object(_) => format!("{name} ({})", one_line(value)),
                 _ => format!("{name} {}", one_line(value)),
             });
             shown.collect::<Vec<_>>().join(", ")
         }
+        other => other.to_string(),
     }
 }
 
@@ -88,8 +90,8 @@ mod tests {
 
     #[test]
     fn nested_figures_fit_on_a_line() {
-        let report =
-            Json::parse(r#"{"faults": {"jam": {"injected": 3, "bit": 2}}, "violations": []}"#).unwrap();
+        let text = r#"{"faults": {"jam": {"injected": 3, "bit": 2}}, "violations": []}"#;
+        let report: Value = serde_json::from_str(text).unwrap();
         assert_eq!(one_line(report.get("faults").unwrap()), "jam (bit 2, injected 3)");
         assert_eq!(one_line(report.get("violations").unwrap()), "none");
     }

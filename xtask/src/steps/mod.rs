@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod device;
+pub(crate) mod kills;
 mod tests;
 mod tidy;
 
@@ -65,6 +66,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "demo",
         about: "50 sales of the whole stack with faults; the books must balance",
         run: |workspace, _| demo::run(workspace),
+    },
+    Step {
+        name: "kills",
+        about: "the stack killed three times while it sells; nothing is lost or doubled (`cargo xtask kills` for more)",
+        run: |workspace, _| kills::run(workspace, 3, "default"),
     },
     Step {
         name: "package",
