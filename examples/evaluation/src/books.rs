@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vend_hal::sim::{Happening, ItemFault, PlantEvent};
 use vend_payments::{sandbox::ledger::LedgerEntry, signed::PublicKey};
 use vend_protocol::{
+    EnrolmentId,
     control_link::VendRequest,
     frame::Frame,
     machine_link::{Authorization, Receipt},
@@ -16,6 +17,9 @@ use vend_protocol::{
 };
 
 use crate::record::{Record, Seen, unhex};
+
+/// From a line's start, which has to be before the deadline, to its motor: the self-test and the way over the line.
+const LATE_START_MS: u64 = 3_000;
 
 /// What the server says of its orders.
 #[derive(Clone, Debug)]
@@ -102,6 +106,10 @@ struct MachineStory {
     link_cuts: HashMap<u64, bool>,
     power_cuts: HashMap<u64, bool>,
     garbled: FaultCount,
+    /// Faults of lines as drawn.
+    injected: BTreeMap<&'static str, u64>,
+    /// The key whose authorizations this machine may use: the first it was given one for.
+    enrolment: Option<EnrolmentId>,
     starts_ms: Vec<i64>,
     violations: Vec<String>,
 }
@@ -129,6 +137,13 @@ pub(crate) fn keep(sources: &Sources) -> Books {
     for (order, attempts) in &by_order {
         keep_order(&mut books, sources, &machines, &placed, *order, attempts);
     }
+    // Whoever signed it: what nobody paid for must not move.
+    for (order, line) in machines.iter().flat_map(|machine| machine.of_line.keys()) {
+        let paid = by_order.get(order).is_some_and(|attempts| attempts.iter().any(|a| a.paid_ms.is_some()));
+        if !paid {
+            books.violations.push(format!("order {order} line {line}: a motor ran and nobody had paid"));
+        }
+    }
     count_faults(&mut books, &machines);
     books
 }
@@ -154,8 +169,10 @@ fn keep_order(
     books.sales += 1;
     books.paid_minor += paid;
     books.refunded_minor += refunded;
-    for attempt in attempts.iter().filter(|attempt| attempt.paid_ms.is_some()) {
-        *books.by_wallet.entry(attempt.wallet.clone()).or_default() += 1;
+    let sold =
+        attempts.iter().filter(|attempt| attempt.paid_ms.is_some()).min_by_key(|attempt| attempt.paid_ms);
+    if let Some(sold) = sold {
+        *books.by_wallet.entry(sold.wallet.clone()).or_default() += 1;
     }
     let machine = machines.iter().find(|machine| machine.authorized.contains_key(&order));
     // What was sold: as authorized, else as the customer saw it, else one line of the whole.
@@ -186,6 +203,11 @@ fn keep_order(
             }
         })
         .collect();
+    // The customer waits for the first motor; the lines behind it wait for each other.
+    let first = lines.iter().filter_map(|line| line.pay_to_motor_ms).min();
+    for line in &mut lines {
+        line.pay_to_motor_ms = line.pay_to_motor_ms.filter(|after| Some(*after) == first);
+    }
     // More than one attempt paid: the others go back whole, and belong to no line.
     let extra = paid.saturating_sub(prices.iter().sum());
     assign(&mut lines, refunded.saturating_sub(extra), ended);
@@ -197,9 +219,11 @@ fn keep_order(
     if let Some(machine) = machine {
         count_line_faults(books, machine, order, &lines);
     }
-    if lines.iter().any(|line| line.end == LineEnd::Refunded) && !explained(sources, machine, order, paid_ms)
-    {
-        books.violations.push(format!("order {order}: a refund that no fault explains"));
+    let restarted = restarted(sources, machine, order, paid_ms);
+    for (number, line) in (0u8..).zip(&lines).filter(|(_, line)| line.end == LineEnd::Refunded) {
+        if !restarted && !explained(machine, order, number, line) {
+            books.violations.push(format!("order {order} line {number}: a refund that no fault explains"));
+        }
     }
     compare(books, server, order, paid, refunded, &lines);
     books.lines.append(&mut lines);
@@ -231,29 +255,29 @@ fn lines_of(lines: &[BookLine], sum: u64) -> Option<u32> {
         .max_by_key(|set| chosen(*set).filter(|line| !line.fell).count())
 }
 
-/// Whether anything went wrong in this order, so that a refund is no surprise.
-fn explained(sources: &Sources, machine: Option<&MachineStory>, order: u64, paid_ms: i64) -> bool {
-    let ended_after_start = |machine: &MachineStory| {
-        // The process was started anew while this order was open: a power cut of everything.
-        let ended = last_receipt_ms(sources, order).unwrap_or(i64::MAX);
-        machine.starts_ms.iter().any(|start| paid_ms < *start && *start < ended)
-    };
-    let Some(machine) = machine else {
-        // Never authorized: only a server that was down until it was too late does that.
-        let starts = sources.machines.iter().flatten().filter(|record| record.seen == Seen::Started);
-        return starts.into_iter().any(|record| record.at_ms > paid_ms);
-    };
-    let faulty_run = machine
-        .of_line
-        .iter()
-        .filter(|((of, _), _)| *of == order)
-        .flat_map(|(_, runs)| runs)
+/// Whether something went wrong with this line, so that its refund is no surprise.
+fn explained(machine: Option<&MachineStory>, order: u64, number: u8, line: &BookLine) -> bool {
+    let Some(machine) = machine else { return false };
+    let runs = machine.of_line.get(&(order, number)).into_iter().flatten();
+    let own = runs
         .filter_map(|run| machine.runs.get(run))
         .any(|run| run.faulty || run.item_fault.is_some() || run.after_fault);
-    faulty_run
-        || machine.link_cuts.contains_key(&order)
-        || machine.power_cuts.contains_key(&order)
-        || ended_after_start(machine)
+    // A lost link delays an order past its deadline, but takes nothing from a line that ran.
+    let not_run = line.runs == 0
+        && (machine.link_cuts.contains_key(&order)
+            || (0..number).any(|earlier| machine.unknown.contains(&(order, earlier))));
+    own || not_run || machine.power_cuts.contains_key(&order)
+}
+
+/// Whether the process was started anew while this order was open: a power cut of everything.
+fn restarted(sources: &Sources, machine: Option<&MachineStory>, order: u64, paid_ms: i64) -> bool {
+    let Some(machine) = machine else {
+        // Never authorized: only a server that was down until it was too late does that.
+        let mut starts = sources.machines.iter().flatten().filter(|record| record.seen == Seen::Started);
+        return starts.any(|record| record.at_ms > paid_ms);
+    };
+    let ended = last_receipt_ms(sources, order).unwrap_or(i64::MAX);
+    machine.starts_ms.iter().any(|start| paid_ms < *start && *start < ended)
 }
 
 fn last_receipt_ms(sources: &Sources, order: u64) -> Option<i64> {
@@ -309,7 +333,6 @@ fn count_line_faults(books: &mut Books, machine: &MachineStory, order: u64, line
                 _ => continue,
             };
             let count = books.faults.entry(name).or_default();
-            count.injected += 1;
             // It bit when the customer's money had to go back for it.
             count.bit += u64::from(line.end == LineEnd::Refunded);
         }
@@ -322,6 +345,9 @@ fn count_faults(books: &mut Books, machines: &[MachineStory]) {
             let count = books.faults.entry(name).or_default();
             count.injected += cuts.len() as u64;
             count.bit += cuts.values().filter(|bit| **bit).count() as u64;
+        }
+        for (name, drawn) in &machine.injected {
+            books.faults.entry(name).or_default().injected += drawn;
         }
         let count = books.faults.entry("garbled_frame").or_default();
         count.injected += machine.garbled.injected;
@@ -368,7 +394,7 @@ fn read_machine(records: &[Record], key: &PublicKey) -> MachineStory {
                     read_receipt(&mut story, &body);
                 }
             }
-            Seen::Control { to_control: true, frame } => reader.request(frame),
+            Seen::Control { to_control: true, frame } => reader.request(&story, frame),
             Seen::Plant { event } => {
                 if let Ok(event) = event.parse::<PlantEvent>() {
                     reader.plant(&mut story, &event, record.at_ms);
@@ -386,7 +412,13 @@ fn read_machine(records: &[Record], key: &PublicKey) -> MachineStory {
                 story.garbled.injected += 1;
                 story.garbled.bit += u64::from(*noticed);
             }
-            Seen::Control { .. } | Seen::Injected { .. } | Seen::Placed { .. } => {}
+            Seen::Injected { fault, .. } => {
+                let known = ["jam", "hang", "miss"].into_iter().find(|name| name == fault);
+                if let Some(name) = known {
+                    *story.injected.entry(name).or_default() += 1;
+                }
+            }
+            Seen::Control { .. } | Seen::Placed { .. } => {}
         }
         reader.settle_cuts(&mut story, &record.seen);
     }
@@ -423,11 +455,14 @@ impl Reader {
         let Some(body) = signed.and_then(|signed| key.verify::<AuthorizationBody>(&signed.0).ok()) else {
             return;
         };
+        if *story.enrolment.get_or_insert(body.enrolment) != body.enrolment {
+            return;
+        }
         self.order_of_seq.insert(body.seq.number(), body.order.number());
         story.authorized.insert(body.order.number(), body);
     }
 
-    fn request(&mut self, frame: &str) {
+    fn request(&mut self, story: &MachineStory, frame: &str) {
         let bytes = unhex(frame);
         let Some(request) = Frame::parse(&bytes).ok().and_then(|frame| frame.decode::<VendRequest>().ok())
         else {
@@ -437,6 +472,12 @@ impl Reader {
             return;
         }
         let Some(order) = self.order_of_seq.get(&request.label.authority) else { return };
+        // The machine's own label is believed only as far as the signed body bears it out.
+        let line =
+            story.authorized.get(order).and_then(|body| body.lines.get(usize::from(request.label.line)));
+        if line.is_none_or(|line| line.slot != request.lane) {
+            return;
+        }
         let lane = u8::try_from(request.lane.number().saturating_sub(1)).unwrap_or(u8::MAX);
         self.asked.insert(lane, (*order, request.label.line));
     }
@@ -457,6 +498,13 @@ impl Reader {
                 story.runs.insert(run, entry);
                 if asked.is_none() {
                     story.violations.push(format!("run {run} of lane {lane} without an authorized line"));
+                }
+                let deadline =
+                    asked.and_then(|(order, _)| story.authorized.get(&order)).map(|body| body.deadline_ms);
+                if deadline
+                    .is_some_and(|deadline| u64::try_from(at_ms).unwrap_or(0) > deadline + LATE_START_MS)
+                {
+                    story.violations.push(format!("run {run} of lane {lane} after the deadline"));
                 }
                 // A run that nobody asked for is booked with the line before it, which then has been vended twice.
                 if let Some(line) = asked.or_else(|| self.lane_line.get(&lane).copied()) {
@@ -504,7 +552,16 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use vend_payments::signed::Signer;
+    use vend_protocol::{
+        AuthSeq, ConfigHash, Currency, List, Nonce, OrderId, PlanVersion, ProductId, SlotId, VendId,
+        control_link::{VendLabel, VendLimits},
+        frame,
+        signed::AuthorizedLine,
+    };
+
     use super::*;
+    use crate::record::hex;
 
     fn line(price: u64, fell: bool) -> BookLine {
         BookLine { price, end: LineEnd::Lost, fell, runs: 1, items: 1, unknown: false, pay_to_motor_ms: None }
@@ -529,6 +586,74 @@ mod tests {
         assert_eq!(ends(&[(200, false), (300, false), (500, false)], 500, true), [Refunded, Refunded, Lost]);
         assert_eq!(ends(&[(300, false)], 0, true), [Lost]);
         assert_eq!(ends(&[(300, true)], 0, false), [Pending]);
+    }
+
+    /// A recording of one machine: an authorization for slot 5, a vend request and a run, each with what differs.
+    fn recording(requested: u64, label_line: u8, deadline_ms: u64) -> (Vec<Record>, PublicKey) {
+        let signer = Signer::from_seed(&[1; 32]);
+        let number = |n: u64| SlotId::new(n).unwrap();
+        let line = AuthorizedLine { slot: number(5), product: ProductId::new(1).unwrap(), price_minor: 200 };
+        let body = AuthorizationBody {
+            enrolment: EnrolmentId([1; 16]),
+            seq: AuthSeq::new(1).unwrap(),
+            order: OrderId::new(7).unwrap(),
+            plan: PlanVersion::new(1).unwrap(),
+            deadline_ms,
+            currency: Currency::CNY,
+            lines: List::try_from_iter([line]).unwrap(),
+        };
+        let mut out = [0; 512];
+        let len = frame::write(0, 1, &Authorization(signer.sign(&body).unwrap()), &mut out).unwrap();
+        let down = hex(&out[..len]);
+        let request = VendRequest {
+            nonce: Nonce([0; 16]),
+            vend: VendId::new(1).unwrap(),
+            config: ConfigHash([0; 8]),
+            lane: number(requested),
+            limits: VendLimits::default(),
+            label: VendLabel { authority: 1, line: label_line },
+        };
+        let len = frame::write(1, 1, &request, &mut out).unwrap();
+        let lane = requested - 1;
+        let seen = [
+            Seen::Down { frame: down },
+            Seen::Control { to_control: true, frame: hex(&out[..len]) },
+            Seen::Plant { event: format!("1 run-started run=1 lane={lane} angle=0 fault=- stop=-") },
+        ];
+        (seen.map(|seen| Record { at_ms: 1_000_000, seen }).to_vec(), signer.public_key())
+    }
+
+    fn violations(requested: u64, label_line: u8, deadline_ms: u64) -> Vec<String> {
+        let (records, key) = recording(requested, label_line, deadline_ms);
+        read_machine(&records, &key).violations
+    }
+
+    #[test]
+    fn a_run_counts_only_for_a_line_that_the_signed_authorization_names() {
+        assert_eq!(violations(5, 0, 2_000_000), Vec::<String>::new());
+        assert_eq!(violations(3, 0, 2_000_000), ["run 1 of lane 2 without an authorized line"]);
+        assert_eq!(violations(5, 7, 2_000_000), ["run 1 of lane 4 without an authorized line"]);
+        assert_eq!(violations(5, 0, 900_000), ["run 1 of lane 4 after the deadline"]);
+        let (records, _) = recording(5, 0, 2_000_000);
+        let story = read_machine(&records, &Signer::from_seed(&[2; 32]).public_key());
+        assert_eq!(
+            story.violations.len(),
+            1,
+            "an authorization that the server's key did not sign allows nothing"
+        );
+    }
+
+    #[test]
+    fn a_motor_for_an_order_that_nobody_paid_is_a_violation() {
+        let (records, online_key) = recording(5, 0, 2_000_000);
+        let sources = Sources {
+            ledger: Vec::new(),
+            customers: Vec::new(),
+            machines: vec![records],
+            orders: Vec::new(),
+            online_key,
+        };
+        assert_eq!(keep(&sources).violations, ["order 7 line 0: a motor ran and nobody had paid"]);
     }
 
     #[test]

@@ -66,9 +66,16 @@ pub(crate) fn scripts(options: &Options, rates: Rates, sales: u32) -> Vec<Script
             }
             // A vend takes about two seconds, most of it settling.
             let moment = Duration::from_millis(times.below(2_200));
-            let link_cut = links
-                .draw()
-                .map(|()| (moment, times.between(Duration::from_secs(1), Duration::from_secs(5))));
+            let (mut link_cut, mut lost_acknowledgement) = (None, None);
+            if links.draw().is_some() {
+                let off_for = times.between(Duration::from_secs(1), Duration::from_secs(5));
+                // The last stretch, from the receipt sent to its acknowledgement received, is short and matters most.
+                if times.below(3) == 0 {
+                    lost_acknowledgement = Some(off_for);
+                } else {
+                    link_cut = Some((moment, off_for));
+                }
+            }
             let power_cut = boards.draw().map(|()| {
                 let board = *times.pick(&[Board::Main, Board::Control, Board::Both]).unwrap_or(&Board::Both);
                 let moment = Duration::from_millis(times.below(2_200));
@@ -80,7 +87,7 @@ pub(crate) fn scripts(options: &Options, rates: Rates, sales: u32) -> Vec<Script
                 phone: picks.below(3) == 0,
                 line_faults: slots.iter().map(|_| lines.draw()).collect(),
                 slots,
-                plan: Plan { link_cut, power_cut },
+                plan: Plan { link_cut, lost_acknowledgement, power_cut },
             }
         })
         .collect()

@@ -83,8 +83,11 @@ async fn demo(options: &Options, dir: &Path) -> anyhow::Result<bool> {
         0
     };
     let ended_well = options.sales.is_none_or(|wanted| u64::from(wanted) == sales);
-    settle(&world).await?;
-    let report = close_books(&world, rates, sales, began).await?;
+    let owed = settle(&world).await?;
+    let mut report = close_books(&world, rates, sales, began).await?;
+    if owed > 0 {
+        report.violations.push(format!("{owed} notifications were never acknowledged"));
+    }
     report.print();
     if let Some(path) = &options.report {
         let text = serde_json::to_string_pretty(&report)?;
@@ -121,8 +124,8 @@ async fn sell(world: &Arc<World>, options: &Options, rates: Rates, sales: u32) -
     Ok(())
 }
 
-/// Closes unpaid orders at the wallet, and waits until every paid one has ended.
-async fn settle(world: &World) -> anyhow::Result<()> {
+/// Closes unpaid orders at the wallet, and waits until every paid one has ended. Returns how many notifications are owed still.
+async fn settle(world: &World) -> anyhow::Result<usize> {
     let engine = world.server.engine();
     let began = Instant::now();
     let mut told = false;
@@ -148,7 +151,7 @@ async fn settle(world: &World) -> anyhow::Result<()> {
             .filter(|e| e.paid_ms.is_some() && e.acknowledged_ms.is_none())
             .count();
         if (open == 0 && owed == 0) || began.elapsed() > SETTLE {
-            return Ok(());
+            return Ok(owed);
         }
         if !told {
             println!("  waiting for {open} open orders and {owed} owed notifications");

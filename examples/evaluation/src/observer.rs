@@ -17,7 +17,7 @@ use vend_protocol::{
 use crate::{
     faults::Dice,
     proxy::Proxy,
-    record::{Recorder, Seen, hex},
+    record::{Record, Recorder, Seen, hex},
 };
 
 /// What is planned for one sale.
@@ -25,6 +25,9 @@ use crate::{
 pub(crate) struct Plan {
     /// Cut the link this long after the authorization (or when the receipt leaves, if that is earlier), for so long.
     pub(crate) link_cut: Option<(Duration, Duration)>,
+    /// Lose the receipt's acknowledgement, then cut the link for so long: the server has the receipt and the machine does not
+    /// know.
+    pub(crate) lost_acknowledgement: Option<Duration>,
     /// Cut a board's power likewise.
     pub(crate) power_cut: Option<(Board, Duration, Duration)>,
 }
@@ -45,7 +48,7 @@ pub(crate) struct Observer {
 #[derive(Default)]
 struct State {
     planned: std::collections::HashMap<u64, Plan>,
-    /// Raised when a plan ends, so that its delayed cut finds itself outdated.
+    /// The order whose plan has begun, with what is left of it: a delayed cut finds itself outdated.
     armed: Option<(u64, Plan)>,
 }
 
@@ -84,13 +87,31 @@ impl Observer {
 
     /// Plans a sale's cuts, before it is paid.
     pub(crate) fn plan(&self, order: u64, plan: Plan) {
-        if plan.link_cut.is_some() || plan.power_cut.is_some() {
+        if plan.link_cut.is_some() || plan.lost_acknowledgement.is_some() || plan.power_cut.is_some() {
             self.lock().planned.insert(order, plan);
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The receipt leaves. It will arrive; nothing will come back.
+    fn lose_acknowledgement(self: &Arc<Self>, order: u64) {
+        let off_for = {
+            let mut state = self.lock();
+            let armed = state.armed.as_mut().filter(|armed| armed.0 == order);
+            armed.and_then(|(_, plan)| plan.lost_acknowledgement.take())
+        };
+        let Some(off_for) = off_for else { return };
+        self.recorder.write(Seen::LinkCut { order });
+        self.proxy.deafen();
+        let proxy = self.proxy.clone();
+        self.runtime.spawn(async move {
+            // Long enough for the server to commit and answer.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            proxy.cut(off_for);
+        });
     }
 
     /// An authorization arrives: the planned moments start to count.
@@ -193,6 +214,7 @@ impl Tap for ObserverTap {
                 self.0.recorder.write(Seen::Up { frame: hex(frame) });
                 let armed = self.0.lock().armed.as_ref().map(|armed| armed.0);
                 if let Some(order) = armed {
+                    self.0.lose_acknowledgement(order);
                     self.0.strike(order, None);
                 }
             }
@@ -202,17 +224,32 @@ impl Tap for ObserverTap {
     }
 
     fn plant_event(&self, event: &PlantEvent) {
-        let kept = matches!(
-            event.what,
-            Happening::RunStarted { .. }
-                | Happening::CurrentFlowed { .. }
-                | Happening::ItemPushed { .. }
-                | Happening::ItemFell { .. }
-                | Happening::RunEnded { .. }
-        );
-        if kept {
+        if is_kept(event) {
             self.0.recorder.write(Seen::Plant { event: event.to_string() });
         }
+    }
+}
+
+/// Whether the books need it.
+fn is_kept(event: &PlantEvent) -> bool {
+    matches!(
+        event.what,
+        Happening::RunStarted { .. }
+            | Happening::CurrentFlowed { .. }
+            | Happening::ItemPushed { .. }
+            | Happening::ItemFell { .. }
+            | Happening::RunEnded { .. }
+    )
+}
+
+/// Takes what the plant's own log has and the recording lacks: a kill between the two writes leaves one event.
+pub(crate) fn catch_up(recorder: &Recorder, recorded: &[Record], plant_log: &str) {
+    let known = recorded.iter().filter(|record| matches!(record.seen, Seen::Plant { .. })).count();
+    let events = plant_log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let events = events.filter_map(|line| line.trim_end().parse::<PlantEvent>().ok()).filter(is_kept);
+    for event in events.skip(known) {
+        let at_ms = i64::try_from(event.at.as_millis()).unwrap_or(i64::MAX);
+        recorder.write_at(at_ms, Seen::Plant { event: event.to_string() });
     }
 }
 

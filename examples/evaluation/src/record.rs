@@ -66,7 +66,12 @@ impl Recorder {
 
     /// Writes one record. A write that fails ends the demo: its books would be wrong.
     pub(crate) fn write(&self, seen: Seen) {
-        let mut line = serde_json::to_vec(&Record { at_ms: now_ms(), seen }).unwrap_or_default();
+        self.write_at(now_ms(), seen);
+    }
+
+    /// The same for something that was seen at another time.
+    pub(crate) fn write_at(&self, at_ms: i64, seen: Seen) {
+        let mut line = serde_json::to_vec(&Record { at_ms, seen }).unwrap_or_default();
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = file.write_all(&line) {

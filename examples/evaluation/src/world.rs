@@ -27,10 +27,10 @@ use vend_server::{
 
 use crate::{
     faults::{Dice, LATE, Rates},
-    observer::{Observer, ObserverTap},
+    observer::{Observer, ObserverTap, catch_up},
     options::{Options, WalletName},
     proxy::Proxy,
-    record::{Recorder, Seen, hex, now_ms},
+    record::{self, Recorder, Seen, hex, now_ms},
 };
 
 /// Lanes of a machine.
@@ -171,10 +171,13 @@ impl World {
     async fn station(&self, options: &Options, number: u32, rates: Rates) -> anyhow::Result<Station> {
         let id = MachineId::new(u64::from(number))?;
         let proxy = Proxy::start(self.server.mqtt()).await?;
-        let recorder = Recorder::open(&self.dir.join(format!("observer/machine-{number}.jsonl")))?;
+        let dir = self.dir.join(format!("machine-{number}"));
+        let recording = self.dir.join(format!("observer/machine-{number}.jsonl"));
+        let recorder = Recorder::open(&recording)?;
+        let plant_log = std::fs::read_to_string(dir.join("plant.log")).unwrap_or_default();
+        catch_up(&recorder, &record::read(&recording)?, &plant_log);
         let dice = Dice::new(options.seed ^ u64::from(number), "garbled");
         let observer = Observer::new(recorder, proxy.clone(), dice, rates.garbled);
-        let dir = self.dir.join(format!("machine-{number}"));
         let first = !dir.exists();
         let mut config = HostConfig::new(dir);
         config.ticket = Some(self.server.engine().new_ticket(id, &self.url).await?.reveal().to_owned());
