@@ -23,6 +23,9 @@ CREATE TABLE enrolments (
     active INTEGER NOT NULL CHECK (active IN (0, 1)),
     -- The highest sequence given to an authorization or void.
     issued_seq INTEGER NOT NULL DEFAULT 0,
+    -- The sequence the machine had used when it was found ahead of this database: up to it, receipts for authorizations that are
+    -- not here are expected.
+    restored_below INTEGER NOT NULL DEFAULT 0,
     -- Why no authorization is issued any more; NULL: none of that.
     quarantined TEXT,
     created_ms INTEGER NOT NULL

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use vend_payments::wallet::{
-    AccountId, AttemptId, CallError, CloseOutcome, ClosePayment, CloseReason, QueryResult, Wallet,
+    AccountId, AttemptId, CallError, CloseOutcome, ClosePayment, CloseReason, PaymentClaim, QueryResult,
+    Wallet,
 };
 
 use super::{
     Engine, EngineError,
     jobs::Next,
     millis, now_ms,
-    rows::{machine_id, note, order_id, release},
+    rows::{alarm, machine_id, note, order_id, release, want},
 };
 use crate::store::StoreError;
 
+/// A closed attempt that its wallet did not know is looked at this long after its code expired, in milliseconds.
+const LATE_LOOK_MS: i64 = 60_000;
 /// Try again after this when the wallet did not answer, in milliseconds.
 const RETRY_MS: i64 = 2_000;
 
@@ -34,6 +37,11 @@ struct Row {
     id: AttemptId,
     wallet: Arc<dyn Wallet>,
     queries: i64,
+    /// A customer has seen its code.
+    shown: bool,
+    /// Closed here, while the wallet did not know it: one late look is left.
+    closed: bool,
+    expires_ms: i64,
 }
 
 impl Engine {
@@ -47,6 +55,7 @@ impl Engine {
                 self.expire_now(attempt).await?;
                 return Ok(Next::Done);
             }
+            Ok(Standing::Open | Standing::Nowhere) if row.closed => return Ok(Next::Done),
             Ok(Standing::Open | Standing::Nowhere) => {}
             Err(error) => tracing::info!(attempt, %error, "query failed"),
         }
@@ -73,7 +82,9 @@ impl Engine {
 
     /// Closes an attempt that nobody is meant to pay any more.
     pub(super) async fn run_close(&self, attempt: &str) -> Result<Next, EngineError> {
-        let Some(row) = self.attempt_row(attempt).await? else { return Ok(Next::Done) };
+        let Some(row) = self.attempt_row(attempt).await?.filter(|row| !row.closed) else {
+            return Ok(Next::Done);
+        };
         Ok(if self.end_attempt(&row).await? { Next::Done } else { Next::At(now_ms() + RETRY_MS) })
     }
 
@@ -134,6 +145,10 @@ impl Engine {
                 return Ok(true);
             }
             Ok(Standing::Open) => CloseReason::Unpaid,
+            // Cancelling gives back what is paid in the same moment, so it is for codes that nobody has seen. One that was
+            // shown, and not scanned, is closed like an unpaid one; until it expires it may still be paid, and is then
+            // refunded.
+            Ok(Standing::Nowhere) if row.shown => CloseReason::Unpaid,
             Ok(Standing::Nowhere) => CloseReason::Unknown,
             Err(error) => {
                 tracing::info!(attempt = row.id.as_str(), %error, "query before closing failed");
@@ -149,11 +164,15 @@ impl Engine {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(CloseOutcome::Closed | CloseOutcome::NotFound) => {
+            Ok(CloseOutcome::Closed | CloseOutcome::Refunded) => {
                 self.attempt_closed(row.id.as_str()).await?;
                 Ok(true)
             }
-            // Paid in this very moment, or paid and given back: the next query brings the claim.
+            Ok(CloseOutcome::NotFound) => {
+                self.attempt_nowhere(row).await?;
+                Ok(true)
+            }
+            // Paid in this very moment: the next query brings the claim.
             Ok(other) => {
                 tracing::info!(attempt = row.id.as_str(), ?other, "not closed");
                 Ok(false)
@@ -175,9 +194,15 @@ impl Engine {
             Err(error) => Err(error),
         };
         Ok(match result {
-            Ok(QueryResult::Paid(claim) | QueryResult::Refunded(claim)) => {
+            Ok(QueryResult::Paid(claim)) => {
                 self.apply_claim(claim).await?;
                 Ok(Standing::Paid)
+            }
+            // Only attempts that are unpaid here are asked about, so this refund is none of ours: a cancel that came after the
+            // payment, or an operator at the wallet's own pages. The money is back; selling now would be giving away.
+            Ok(QueryResult::Refunded(claim)) => {
+                self.note_returned(&claim).await?;
+                Ok(Standing::Closed)
             }
             Ok(QueryResult::Closed) => Ok(Standing::Closed),
             Ok(QueryResult::NotPaid) => Ok(Standing::Open),
@@ -188,18 +213,51 @@ impl Engine {
     }
 
     async fn attempt_row(&self, attempt: &str) -> Result<Option<Row>, EngineError> {
-        let row: Option<(String, i64)> = sqlx::query_as(
-            "SELECT account, queries FROM attempts WHERE id = $1 AND state IN ('created', 'offered', 'unknown')",
+        let row: Option<(String, i64, String, i64)> = sqlx::query_as(
+            "SELECT account, queries, state, expires_ms FROM attempts WHERE id = $1 AND state <> 'paid' AND transaction_id IS NULL",
         )
         .bind(attempt)
         .fetch_optional(self.db().readers())
         .await
         .map_err(StoreError::from)?;
-        let Some((account, queries)) = row else { return Ok(None) };
+        let Some((account, queries, state, expires_ms)) = row else { return Ok(None) };
         let bad = || EngineError::Row("attempts");
         let account = AccountId::new(&account).map_err(|_| bad())?;
         let wallet = self.wallet(&account).ok_or_else(bad)?;
-        Ok(Some(Row { id: AttemptId::new(attempt).map_err(|_| bad())?, wallet, queries }))
+        Ok(Some(Row {
+            id: AttemptId::new(attempt).map_err(|_| bad())?,
+            wallet,
+            queries,
+            shown: state == "offered",
+            closed: state == "closed",
+            expires_ms,
+        }))
+    }
+
+    /// The wallet does not know it (Alipay: nobody scanned the code), and a code that was shown lives until it expires: it is
+    /// closed here, and looked at once more after that. A payment found then is refunded.
+    async fn attempt_nowhere(&self, row: &Row) -> Result<(), EngineError> {
+        self.attempt_closed(row.id.as_str()).await?;
+        let (id, due) = (row.id.as_str().to_owned(), row.expires_ms + LATE_LOOK_MS);
+        let write =
+            self.db().writer().write("late look", async move |conn| want(conn, "query", &id, due).await);
+        Ok(write.await?)
+    }
+
+    /// Tells the operator of money that came and went without us.
+    async fn note_returned(&self, claim: &PaymentClaim) -> Result<(), EngineError> {
+        let (attempt, now) = (claim.attempt().as_str().to_owned(), now_ms());
+        let write = self.db().writer().write("returned", async move |conn| {
+            let order: Option<i64> = sqlx::query_scalar("SELECT order_id FROM attempts WHERE id = $1")
+                .bind(&attempt)
+                .fetch_optional(&mut *conn)
+                .await?;
+            let what = format!(
+                "attempt {attempt} was paid and given back at the wallet, not by us: nothing is sold for it"
+            );
+            alarm(conn, None, order, now, &what).await
+        });
+        Ok(write.await?)
     }
 
     /// An order without a code that can be paid has no reason to wait.

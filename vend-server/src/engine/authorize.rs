@@ -14,6 +14,7 @@ use super::{
     Engine, EngineError,
     jobs::Next,
     millis, now_ms,
+    receipt::doubt,
     refund::refund_lines,
     rows::{alarm, enrolment_id, machine_id, note, order_id, want},
 };
@@ -241,7 +242,7 @@ impl Engine {
         let further = millis(self.settings().unknown_refund_after);
         let row: Option<(Vec<u8>, i64, i64, Option<i64>)> = sqlx::query_as(
             "SELECT a.enrolment, seq, machine, silent_ms FROM authorizations a JOIN orders ON orders.id = a.order_id
-             WHERE a.order_id = $1 AND a.state IN ('signed', 'taken')",
+             WHERE a.order_id = $1 AND a.state IN ('numbered', 'signed', 'taken')",
         )
         .bind(id)
         .fetch_optional(self.db().readers())
@@ -277,24 +278,26 @@ impl Engine {
             order: order_id(id)?,
         })?;
         let bytes = encode(&void)?;
+        let limits = self.doubt_limits();
         let write = self.db().writer().write("give up", async move |conn| {
-            let machine: Option<i64> = sqlx::query_scalar(
-                "UPDATE authorizations SET state = 'given_up', void = $2 WHERE order_id = $1 AND state IN ('signed', 'taken')
+            let given_up: Option<i64> = sqlx::query_scalar(
+                "UPDATE authorizations SET state = 'given_up', void = $2 WHERE order_id = $1 AND state IN ('numbered', 'signed', 'taken')
                  RETURNING (SELECT machine FROM orders WHERE id = $1)",
             )
             .bind(id)
             .bind(&bytes)
             .fetch_optional(&mut *conn)
             .await?;
-            if machine.is_some() {
+            if given_up.is_some() {
                 sqlx::query("UPDATE orders SET state = 'settling' WHERE id = $1").bind(id).execute(&mut *conn).await?;
                 sqlx::query("UPDATE lines SET verdict = 'unknown' WHERE order_id = $1 AND state = 'open'")
                     .bind(id)
                     .execute(&mut *conn)
                     .await?;
-                refund_lines(conn, id, None, "the machine stayed silent", now, now).await?;
+                let due = doubt(conn, machine, id, now, limits).await?;
+                refund_lines(conn, id, None, "the machine stayed silent", now, due).await?;
             }
-            Ok(machine)
+            Ok(given_up)
         });
         if let Some(machine) = write.await? {
             let machine = machine_id(machine)?;

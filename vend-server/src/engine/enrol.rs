@@ -142,8 +142,12 @@ async fn grant(
             .fetch_optional(&mut *conn)
             .await?;
     if let Some((enrolled_as, active, nonce)) = known {
-        // A board whose answer was lost asks again, perhaps with a newer ticket. One key is one machine, once.
+        // A board whose answer was lost asks again, perhaps with a newer ticket, which is then used up too. One key is one
+        // machine, once.
         let nonce = nonce.try_into().ok().filter(|_| active && enrolled_as == machine);
+        if nonce.is_some() {
+            use_up(conn, claim, enrolment).await?;
+        }
         return Ok(nonce.map_or(Granted::No, |nonce| Granted::Yes { machine, nonce }));
     }
     let retired = sqlx::query("UPDATE enrolments SET active = 0 WHERE machine = $1 AND active = 1")
@@ -174,10 +178,19 @@ async fn grant(
     .bind(now)
     .execute(&mut *conn)
     .await?;
+    use_up(conn, claim, enrolment).await?;
+    Ok(Granted::Yes { machine, nonce: claim.nonce.0 })
+}
+
+async fn use_up(
+    conn: &mut SqliteConnection,
+    claim: &ClaimBody,
+    enrolment: [u8; 16],
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE claim_codes SET used_by = $2 WHERE id = $1 AND used_by IS NULL")
         .bind(claim.code_id.as_slice())
         .bind(enrolment.as_slice())
         .execute(conn)
         .await?;
-    Ok(Granted::Yes { machine, nonce: claim.nonce.0 })
+    Ok(())
 }

@@ -1,13 +1,17 @@
 //! The outbox: side effects that follow from committed rows, at least once each, with effect once.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
-use super::{Engine, EngineError, now_ms};
+use super::{Engine, EngineError, lock, now_ms};
 use crate::store::StoreError;
 
-/// Jobs at once.
+/// Jobs of one sort at once.
 const PARALLEL: usize = 16;
 /// A job that failed by our own fault is tried again after this, in milliseconds.
 const FAULT_RETRY_MS: i64 = 1_000;
@@ -26,43 +30,55 @@ pub(super) enum Next {
 impl Engine {
     /// Looks for jobs at once instead of within a quarter of a second.
     pub(super) fn wake(&self) {
-        self.inner.wake.notify_one();
+        self.inner.wake.iter().for_each(Notify::notify_one);
     }
 
     /// Does jobs until the future is dropped. A job cut off in the middle is done again after a restart.
+    ///
+    /// What concerns machines runs apart from what waits for wallets: a wallet that hangs must not keep a paid order from being
+    /// vended.
     pub async fn run_jobs(&self) {
+        let machines =
+            "SELECT kind, subject FROM jobs WHERE due_ms <= $1 AND kind IN ('authorize', 'resend', 'silence')
+             ORDER BY due_ms LIMIT 256";
+        let wallets = "SELECT kind, subject FROM jobs WHERE due_ms <= $1 AND kind NOT IN ('authorize', 'resend', 'silence')
+             ORDER BY due_ms LIMIT 256";
+        let [first, second] = &self.inner.wake;
+        futures_util::future::join(self.run_some(machines, first), self.run_some(wallets, second)).await;
+    }
+
+    async fn run_some(&self, due: &'static str, wake: &Notify) {
         let slots = Arc::new(Semaphore::new(PARALLEL));
         let running: Arc<Mutex<HashSet<(String, String)>>> = Arc::default();
         loop {
-            match self.due().await {
+            match self.due(due).await {
                 Ok(due) => {
                     for (kind, subject) in due {
                         // One job is never run twice at once: its steps would be right, but its calls wasted.
-                        if !running.lock().await.insert((kind.clone(), subject.clone())) {
+                        if !lock(&running).insert((kind.clone(), subject.clone())) {
                             continue;
                         }
                         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
                         let (engine, running) = (self.clone(), Arc::clone(&running));
                         tokio::spawn(async move {
                             engine.run_job(&kind, &subject).await;
-                            running.lock().await.remove(&(kind, subject));
+                            lock(&running).remove(&(kind, subject));
                             drop(slot);
                         });
                     }
                 }
                 Err(error) => tracing::error!(%error, "cannot read the jobs"),
             }
-            let _ = tokio::time::timeout(POLL, self.inner.wake.notified()).await;
+            let _ = tokio::time::timeout(POLL, wake.notified()).await;
         }
     }
 
-    async fn due(&self) -> Result<Vec<(String, String)>, EngineError> {
-        let rows =
-            sqlx::query_as("SELECT kind, subject FROM jobs WHERE due_ms <= $1 ORDER BY due_ms LIMIT 64")
-                .bind(now_ms())
-                .fetch_all(self.db().readers())
-                .await
-                .map_err(StoreError::from)?;
+    async fn due(&self, statement: &'static str) -> Result<Vec<(String, String)>, EngineError> {
+        let rows = sqlx::query_as(statement)
+            .bind(now_ms())
+            .fetch_all(self.db().readers())
+            .await
+            .map_err(StoreError::from)?;
         Ok(rows)
     }
 

@@ -208,8 +208,8 @@ impl Engine {
         .await
         .map_err(StoreError::from)?;
         let reject = |code| {
+            // The machine closes; closing here would drop the answer that is still queued. Nothing else of it is taken.
             link.send(&Rejected { code, retry_s: 30 });
-            link.connection.close(CloseReason::NotAuthorized);
             Ok(())
         };
         let Some((id, key, issued_seq, plan)) = row else { return reject(rejected::UNKNOWN) };
@@ -232,6 +232,12 @@ impl Engine {
         *lock(&link.enrolled) = Some((body.enrolment, key));
         link.send(&Accepted(accepted));
         lock(&link.session).open();
+        // Read again: an edit of a moment ago could not be sent before the session was open.
+        let plan: i64 = sqlx::query_scalar("SELECT plan FROM machines WHERE id = $1")
+            .bind(db_machine(machine))
+            .fetch_one(self.db().readers())
+            .await
+            .map_err(StoreError::from)?;
         if body.plan != plan_version(plan)? {
             self.send_plan(machine).await?;
         }
@@ -259,7 +265,7 @@ impl Engine {
                 .execute(&mut *conn)
                 .await?;
             if used > issued_seq {
-                let raised = sqlx::query("UPDATE enrolments SET issued_seq = $2 WHERE id = $1 AND issued_seq < $2")
+                let raised = sqlx::query("UPDATE enrolments SET issued_seq = $2, restored_below = $2 WHERE id = $1 AND issued_seq < $2")
                     .bind(&id)
                     .bind(used)
                     .execute(&mut *conn)
@@ -420,8 +426,20 @@ impl Engine {
             .fetch_all(&mut *conn)
             .await?;
             for order in lost {
-                let what = "the machine has settled an order whose receipt is not here: its outcome is unknown";
-                alarm(conn, Some(id), Some(order), now, what).await?;
+                // Nothing more will come of it: no resends, and the silence begins now.
+                let first = sqlx::query("DELETE FROM jobs WHERE kind = 'resend' AND subject = $1")
+                    .bind(order.to_string())
+                    .execute(&mut *conn)
+                    .await?;
+                sqlx::query("UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'silence' AND subject = $1")
+                    .bind(order.to_string())
+                    .bind(now)
+                    .execute(&mut *conn)
+                    .await?;
+                if first.rows_affected() == 1 {
+                    let what = "the machine has settled an order whose receipt is not here: its outcome is unknown";
+                    alarm(conn, Some(id), Some(order), now, what).await?;
+                }
             }
             Ok(())
         });

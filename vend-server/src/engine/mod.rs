@@ -82,7 +82,8 @@ struct Inner {
     links: Mutex<HashMap<MachineId, Arc<Link>>>,
     waiting: Mutex<HashMap<(MachineId, u32), oneshot::Sender<Readiness>>>,
     changes: broadcast::Sender<Changed>,
-    wake: tokio::sync::Notify,
+    /// One for each of the job loops.
+    wake: [tokio::sync::Notify; 2],
 }
 
 impl Engine {
@@ -112,7 +113,7 @@ impl Engine {
             links: Mutex::default(),
             waiting: Mutex::default(),
             changes: broadcast::channel(256).0,
-            wake: tokio::sync::Notify::new(),
+            wake: Default::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

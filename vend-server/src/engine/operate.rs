@@ -9,7 +9,7 @@ use vend_protocol::{Currency, MachineId, ProductId, SlotId, machine_link::NAME_M
 
 use super::{
     Engine, EngineError, hex, now_ms, random,
-    rows::{db_machine, machine_id},
+    rows::{alarm, db_machine, machine_id},
 };
 use crate::store::StoreError;
 
@@ -211,6 +211,31 @@ impl Engine {
                 .bind(&why)
                 .execute(conn)
                 .await?;
+            Ok(())
+        });
+        write.await?;
+        self.changed(machine, None);
+        Ok(())
+    }
+
+    /// Lets a machine whose receipts were in question sell again, after an operator has looked into it. What was kept without
+    /// effect stays so.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub async fn lift_quarantine(&self, machine: MachineId, operator: &str) -> Result<(), EngineError> {
+        let (id, now) = (db_machine(machine), now_ms());
+        let what = format!("{operator} lets the machine sell again although its receipts were in question");
+        let write = self.db().writer().write("lift quarantine", async move |conn| {
+            let lifted = sqlx::query(
+                "UPDATE enrolments SET quarantined = NULL WHERE machine = $1 AND active = 1 AND quarantined IS NOT NULL",
+            )
+            .bind(id)
+            .execute(&mut *conn)
+            .await?;
+            if lifted.rows_affected() == 1 {
+                alarm(conn, Some(id), None, now, &what).await?;
+            }
             Ok(())
         });
         write.await?;

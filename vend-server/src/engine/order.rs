@@ -198,6 +198,7 @@ impl Engine {
         let lines = List::try_from_iter(lines).map_err(|_| EngineError::Row("lines"))?;
         let answer = self.expect_ready(machine, request);
         if !self.send(machine, &Prepare { request, plan, lines }) {
+            self.forget_ready(machine, request);
             return Ok(Err(PickRefused::Offline));
         }
         let answer = tokio::time::timeout(Duration::from_millis(PREPARE_TIMEOUT_MS), answer).await;

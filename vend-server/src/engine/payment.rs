@@ -157,6 +157,14 @@ impl Engine {
             .bind(now)
             .execute(&mut *conn)
             .await?;
+            // The attempt was paid in its own account, and not as it asked: it cannot be paid again, so it does not wait.
+            sqlx::query(
+                "UPDATE attempts SET state = 'closed' WHERE id = $1 AND account = $2 AND state IN ('created', 'offered', 'unknown')",
+            )
+            .bind(&attempt)
+            .bind(&account)
+            .execute(&mut *conn)
+            .await?;
             if kept.rows_affected() == 0 {
                 return Ok(Applied::Repeat);
             }

@@ -29,8 +29,14 @@ struct Incoming {
     authorization: Option<(i64, i64)>,
     lines: Vec<Line>,
     now: i64,
-    doubtful_per_day: i64,
-    operator_wait: i64,
+    limits: DoubtLimits,
+}
+
+/// How many unknown outcomes a machine may have a day, and how long further ones wait for the operator.
+#[derive(Clone, Copy)]
+pub(super) struct DoubtLimits {
+    per_day: i64,
+    operator_wait_ms: i64,
 }
 
 struct Line {
@@ -40,10 +46,19 @@ struct Line {
     doubtful: bool,
 }
 
+/// Why a receipt has no effect: its authorization is not in this database.
+const NOT_GIVEN: &str = "it answers an authorization that was not given";
 /// A day, in milliseconds.
 const DAY_MS: i64 = 24 * 3_600_000;
 
 impl Engine {
+    pub(super) fn doubt_limits(&self) -> DoubtLimits {
+        DoubtLimits {
+            per_day: i64::from(self.settings().doubtful_per_day),
+            operator_wait_ms: millis(self.settings().operator_wait),
+        }
+    }
+
     /// Stores a receipt whose signature and enrolment were verified, and gives the acknowledgement for it.
     pub(super) async fn book_receipt(
         &self,
@@ -80,8 +95,7 @@ impl Engine {
                 })
                 .collect(),
             now: now_ms(),
-            doubtful_per_day: i64::from(self.settings().doubtful_per_day),
-            operator_wait: millis(self.settings().operator_wait),
+            limits: self.doubt_limits(),
         };
         let order =
             self.db().writer().write("book receipt", async move |conn| book(conn, &incoming).await).await?;
@@ -144,13 +158,20 @@ async fn book(conn: &mut SqliteConnection, receipt: &Incoming) -> Result<Option<
     .execute(&mut *conn)
     .await?;
     if let Some(fault) = fault {
-        sqlx::query("UPDATE enrolments SET quarantined = COALESCE(quarantined, $2) WHERE id = $1")
-            .bind(&receipt.enrolment)
-            .bind(fault)
-            .execute(&mut *conn)
-            .await?;
-        let what =
-            format!("receipt {} is kept without effect: {fault}; no more authorizations", receipt.number);
+        // What was sold between a backup and its restoration is not in this database. Such receipts are expected, and stop
+        // nothing.
+        let quarantined = sqlx::query(
+            "UPDATE enrolments SET quarantined = COALESCE(quarantined, $2)
+             WHERE id = $1 AND NOT ($3 IS NOT NULL AND $3 <= restored_below AND $2 = $4)",
+        )
+        .bind(&receipt.enrolment)
+        .bind(fault)
+        .bind(seq)
+        .bind(NOT_GIVEN)
+        .execute(&mut *conn)
+        .await?;
+        let stops = if quarantined.rows_affected() == 1 { "; no more authorizations" } else { "" };
+        let what = format!("receipt {} is kept without effect: {fault}{stops}", receipt.number);
         alarm(conn, Some(receipt.machine), order, receipt.now, &what).await?;
         return Ok(None);
     }
@@ -209,7 +230,7 @@ async fn authority_fault(
     .fetch_one(&mut *conn)
     .await?;
     if ours != 1 {
-        return Ok(Some("it answers an authorization that was not given"));
+        return Ok(Some(NOT_GIVEN));
     }
     let moved: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM receipts WHERE enrolment = $1 AND seq = $2 AND quarantined IS NULL",
@@ -276,7 +297,11 @@ async fn apply(
         .bind(order.to_string())
         .execute(&mut *conn)
         .await?;
-    let due = doubt(conn, receipt, order).await?;
+    let due = if receipt.lines.iter().any(|line| line.doubtful) {
+        doubt(conn, receipt.machine, order, now, receipt.limits).await?
+    } else {
+        now
+    };
     refund_lines(conn, order, None, "not delivered", now, due).await?;
     settle_if_done(conn, order, now).await
 }
@@ -314,27 +339,30 @@ async fn deliver(conn: &mut SqliteConnection, order: i64, line: i64, now: i64) -
     Ok(())
 }
 
-/// When the refund of this receipt's lines may be made: now, unless the machine has had too many outcomes that nobody knows.
-async fn doubt(conn: &mut SqliteConnection, receipt: &Incoming, order: i64) -> Result<i64, StoreError> {
-    if !receipt.lines.iter().any(|line| line.doubtful) {
-        return Ok(receipt.now);
-    }
+/// When the refund of an outcome that nobody knows may be made: now, unless the machine has had too many of them today. Then it
+/// also stops selling: someone may have found out how to be paid for what they took.
+pub(super) async fn doubt(
+    conn: &mut SqliteConnection,
+    machine: i64,
+    order: i64,
+    now: i64,
+    limits: DoubtLimits,
+) -> Result<i64, StoreError> {
     let today: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM alarms WHERE machine = $1 AND what = 'an outcome is unknown' AND at_ms > $2",
     )
-    .bind(receipt.machine)
-    .bind(receipt.now - DAY_MS)
+    .bind(machine)
+    .bind(now - DAY_MS)
     .fetch_one(&mut *conn)
     .await?;
-    alarm(conn, Some(receipt.machine), Some(order), receipt.now, "an outcome is unknown").await?;
-    if today < receipt.doubtful_per_day {
-        return Ok(receipt.now);
+    alarm(conn, Some(machine), Some(order), now, "an outcome is unknown").await?;
+    if today < limits.per_day {
+        return Ok(now);
     }
     sqlx::query("UPDATE machines SET stopped = 'too many unknown outcomes' WHERE id = $1")
-        .bind(receipt.machine)
+        .bind(machine)
         .execute(&mut *conn)
         .await?;
-    note(conn, order, None, receipt.now, "the refund waits for the operator: too many unknown outcomes")
-        .await?;
-    Ok(receipt.now + receipt.operator_wait)
+    note(conn, order, None, now, "the refund waits for the operator: too many unknown outcomes").await?;
+    Ok(now + limits.operator_wait_ms)
 }

@@ -28,7 +28,7 @@ pub(super) struct RefundOrder<'a> {
     pub(super) due: i64,
 }
 
-/// Reserves a refund and wants it made. All refunds of an attempt together cannot exceed what was paid: the guard is in the
+/// Reserves a refund and wants it made. All refunds of an attempt's own payment (an orphan that names it is another) together cannot exceed what was paid: the guard is in the
 /// statement, and a refund that does not fit is an error of ours, not a smaller refund.
 pub(super) async fn reserve_refund(
     conn: &mut SqliteConnection,
@@ -42,7 +42,8 @@ pub(super) async fn reserve_refund(
     let reserved = sqlx::query(
         "INSERT INTO refunds (id, attempt, account, order_id, paid_minor, amount_minor, currency, state, reason, created_ms)
          SELECT $1, $2, $3, $4, $5, $6, $7, 'reserved', $8, $9
-         WHERE (SELECT COALESCE(SUM(amount_minor), 0) FROM refunds WHERE attempt = $2 AND state <> 'replaced') + $6 <= $5",
+         WHERE (SELECT COALESCE(SUM(amount_minor), 0) FROM refunds
+                WHERE attempt = $2 AND account = $3 AND order_id IS NOT NULL AND state <> 'replaced') + $6 <= $5",
     )
     .bind(&id)
     .bind(refund.attempt)

@@ -129,7 +129,7 @@ pub struct Limits {
     /// Longest keep-alive in seconds (300). A longer one, or none, is cut to it. An MQTT 5 machine is told
     /// (*Server Keep Alive*); an MQTT 3.1.1 machine cannot be. A machine silent for 1.5 times the keep-alive is closed.
     pub keep_alive_s: u16,
-    /// Messages to a machine that wait for it (64). One more closes the connection: the machine does not keep up.
+    /// Messages to a machine that wait for it (256: a whole planogram and what else there is). One more closes the connection: the machine does not keep up.
     pub send_queue: usize,
     /// Time for the machine to take what is written to it (10 s), else it is closed.
     pub write_timeout: Duration,
@@ -147,7 +147,7 @@ impl Default for Limits {
             receive_maximum: 16,
             connect_timeout: Duration::from_secs(10),
             keep_alive_s: 300,
-            send_queue: 64,
+            send_queue: 256,
             write_timeout: Duration::from_secs(10),
             handler_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(5),

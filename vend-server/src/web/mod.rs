@@ -107,6 +107,7 @@ pub fn router(web: WebState) -> Router {
         .route("/operator/machines/{id}/slots/add", post(operator::machine::add_slot))
         .route("/operator/machines/{id}/slots/remove", post(operator::machine::remove_slot))
         .route("/operator/machines/{id}/stopped", post(operator::machine::stop))
+        .route("/operator/machines/{id}/quarantine/lift", post(operator::machine::lift_quarantine))
         .route("/operator/machines/{id}/ticket", post(operator::machine::ticket))
         .route("/operator/machines/{id}/label", get(operator::machine::label))
         .route("/operator/products", get(operator::products::list).post(operator::products::add))

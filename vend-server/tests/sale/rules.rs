@@ -50,7 +50,7 @@ async fn a_repeated_notification_is_answered_with_success_and_changes_nothing() 
 #[tokio::test]
 async fn a_wrong_amount_is_an_orphan_and_goes_back() {
     let mut app = App::start().await;
-    let (_, attempt) = app.order(&[1]).await;
+    let (order, attempt) = app.order(&[1]).await;
     assert_eq!(app.notify("ours", &attempt, 199, "t1").await, 200, "kept, so it need not come again");
     refunded_and_never_vended(&mut app, &attempt, 199).await;
     assert_eq!(app.text("SELECT why FROM orphans").await, "another amount");
@@ -58,6 +58,26 @@ async fn a_wrong_amount_is_an_orphan_and_goes_back() {
     // The same again is no second orphan.
     assert_eq!(app.notify("ours", &attempt, 199, "t1").await, 200);
     assert_eq!(app.number("SELECT COUNT(*) FROM refunds").await, 1);
+    // The attempt cannot be paid again, so its order does not wait for ever.
+    app.server.engine().cancel_order(order).await.unwrap();
+    app.until(&format!("SELECT state = 'closed' FROM orders WHERE id = {order}")).await;
+    assert_eq!(app.number("SELECT SUM(reserved) FROM slots").await, 0);
+}
+
+#[tokio::test]
+async fn a_payment_that_was_given_back_at_the_wallet_sells_nothing() {
+    let mut app = App::start().await;
+    let (order, attempt) = app.order(&[1]).await;
+    {
+        let mut attempts = app.service.attempts.lock().unwrap();
+        let held = attempts.get_mut(&attempt).unwrap();
+        (held.paid, held.returned) = (true, true);
+    }
+    app.server.engine().cancel_order(order).await.unwrap();
+    app.until(&format!("SELECT state = 'closed' FROM orders WHERE id = {order}")).await;
+    app.machine.expect_silence(SETTLE).await;
+    assert_eq!(app.number("SELECT COUNT(*) FROM refunds").await, 0, "it is back already");
+    assert_eq!(app.number("SELECT COUNT(*) FROM alarms").await, 1);
 }
 
 #[tokio::test]
@@ -69,6 +89,23 @@ async fn one_tenants_account_cannot_pay_anothers_order() {
     assert_eq!(app.text("SELECT why FROM orphans").await, "another account");
     assert_eq!(app.text("SELECT account FROM refunds").await, "theirs", "it goes back where it came from");
     assert_eq!(app.state(order).await, "offered");
+    // And does not spoil it: it is paid, jams, and is refunded in its own account.
+    app.pay(&attempt).await;
+    let authorization = app.machine.authorization().await;
+    let receipt = app.machine.vend(&authorization, &[seen(DropReport::NotSeen)]).await;
+    app.machine.expect_acknowledged(&receipt).await;
+    app.settled(order).await;
+    assert_eq!(
+        app.number("SELECT SUM(amount_minor) FROM refunds WHERE account = 'ours' AND state = 'succeeded'")
+            .await,
+        200
+    );
+}
+
+#[tokio::test]
+async fn another_merchants_payment_is_an_orphan() {
+    let mut app = App::start().await;
+    let (_, attempt) = app.order(&[1]).await;
     let body = serde_json::json!({ "attempt": attempt, "amount": 200, "transaction": "t2", "merchant": "1900000009" });
     assert_eq!(app.notify_body("ours", &body.to_string()).await, 200);
     assert_eq!(app.text("SELECT why FROM orphans WHERE transaction_id = 't2'").await, "another merchant");
@@ -157,6 +194,43 @@ async fn a_gap_in_the_receipts_is_kept_acknowledged_and_stops_authorizations() {
     assert_eq!(app.text("SELECT quarantined FROM receipts").await, "the receipt before it is missing");
     assert_eq!(app.state(order).await, "taken", "it had no effect");
     assert_eq!(app.pick(&[2]).await.unwrap_err(), PickRefused::OutOfService);
+    app.server.engine().lift_quarantine(machine_1(), "operator").await.unwrap();
+    app.order(&[2]).await;
+}
+
+#[tokio::test]
+async fn a_server_restored_from_a_backup_takes_the_receipts_it_forgot_and_goes_on() {
+    let mut app = App::start().await;
+    let (_, attempt) = app.order(&[1]).await;
+    app.pay(&attempt).await;
+    let authorization = app.machine.authorization().await;
+    let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
+    app.machine.expect_acknowledged(&receipt).await;
+    // The database as it was before that sale.
+    let forget = app.server.engine().db().writer().write("forget", async move |conn| {
+        for table in
+            ["receipts", "authorizations", "history", "alarms", "refunds", "attempts", "lines", "orders"]
+        {
+            sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut *conn).await?;
+        }
+        sqlx::query("UPDATE enrolments SET issued_seq = 0").execute(conn).await?;
+        Ok(())
+    });
+    forget.await.unwrap();
+    app.machine.disconnect();
+    assert_eq!(app.machine.connect(app.server.mqtt()).await, 0, "an older watermark");
+    app.machine.send(&Receipt(receipt.clone())).await;
+    app.machine.expect_acknowledged(&receipt).await;
+    assert_eq!(app.number("SELECT issued_seq FROM enrolments").await, 1, "raised");
+    assert_eq!(app.number("SELECT COUNT(*) FROM alarms").await, 2);
+    // No sequence is used twice, and sales go on.
+    let (order, attempt) = app.order(&[2]).await;
+    app.pay(&attempt).await;
+    let authorization = app.machine.authorization().await;
+    assert_eq!(authorization.seq.number(), 2);
+    let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
+    app.machine.expect_acknowledged(&receipt).await;
+    app.settled(order).await;
 }
 
 #[tokio::test]

@@ -176,6 +176,11 @@ async fn a_silent_machine_is_unknown_then_refunded_and_voided_and_a_late_deliver
     let authorization = app.machine.authorization().await;
     app.settled(order).await;
     assert_eq!(app.service.refunded(&attempt), 200);
+    assert_eq!(
+        app.number("SELECT COUNT(*) FROM alarms WHERE what = 'an outcome is unknown'").await,
+        1,
+        "counted"
+    );
     assert_eq!(app.machine.void().await.seq, authorization.seq);
     // The machine had vended all the same, and says so now.
     let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
@@ -183,6 +188,37 @@ async fn a_silent_machine_is_unknown_then_refunded_and_voided_and_a_late_deliver
     assert_eq!(app.number("SELECT given_away FROM lines").await, 1);
     assert_eq!(app.text("SELECT state FROM lines").await, "refunded");
     assert_eq!(app.service.refunded(&attempt), 200, "refunded once, and never charged again");
+}
+
+#[tokio::test]
+async fn an_authorization_that_was_never_signed_ends_too() {
+    let ms = Duration::from_millis;
+    let settings =
+        Settings { max_vend: ms(50), silence_grace: ms(50), unknown_refund_after: ms(100), ..fast() };
+    let mut app = App::with(settings).await;
+    let (order, attempt) = app.order(&[1]).await;
+    app.service.attempts.lock().unwrap().get_mut(&attempt).unwrap().paid = true;
+    // A server that died between numbering and signing, and was away until long after the deadline.
+    let id = attempt.clone();
+    let died = app.server.engine().db().writer().write("died", async move |conn| {
+        sqlx::query("UPDATE attempts SET state = 'paid', transaction_id = 'x', paid_ms = 1, evidence = x'00' WHERE id = $1")
+            .bind(&id)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query("UPDATE orders SET state = 'authorizing', sold_attempt = $1").bind(&id).execute(&mut *conn).await?;
+        sqlx::query(
+            "INSERT INTO authorizations (enrolment, seq, order_id, state, deadline_ms, created_ms)
+             SELECT enrolment, 1, id, 'numbered', 1, 1 FROM orders",
+        )
+        .execute(&mut *conn)
+        .await?;
+        sqlx::query("UPDATE enrolments SET issued_seq = 1").execute(&mut *conn).await?;
+        sqlx::query("INSERT INTO jobs (kind, subject, due_ms) SELECT 'silence', id, 0 FROM orders").execute(conn).await?;
+        Ok(())
+    });
+    died.await.unwrap();
+    app.settled(order).await;
+    assert_eq!(app.service.refunded(&attempt), 200);
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub(crate) struct Held {
     pub(crate) amount: u32,
     pub(crate) paid: bool,
     pub(crate) closed: bool,
+    /// Given back by somebody else than us.
+    pub(crate) returned: bool,
     /// By refund id.
     pub(crate) refunds: HashMap<String, u32>,
 }
@@ -63,7 +65,9 @@ async fn answer(State(service): State<Service>, Json(call): Json<Value>) -> Json
             held.amount = u32::try_from(call["amount"].as_u64().unwrap()).unwrap();
             json!({ "code": format!("pay:{}", call["attempt"].as_str().unwrap()) })
         }
-        "query" => json!({ "paid": held.paid, "closed": held.closed, "amount": held.amount }),
+        "query" => {
+            json!({ "paid": held.paid, "closed": held.closed, "returned": held.returned, "amount": held.amount })
+        }
         "close" => {
             held.closed |= !held.paid;
             json!({ "closed": held.closed })
@@ -168,6 +172,7 @@ impl Wallet for TestWallet {
         let answer = read(response)?;
         let amount = u32::try_from(answer["amount"].as_u64().unwrap()).unwrap();
         Ok(match (answer["paid"] == true, answer["closed"] == true) {
+            (true, _) if answer["returned"] == true => QueryResult::Refunded(self.claim(attempt, amount)),
             (true, _) => QueryResult::Paid(self.claim(attempt, amount)),
             (false, true) => QueryResult::Closed,
             (false, false) => QueryResult::NotPaid,

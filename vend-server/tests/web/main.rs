@@ -128,7 +128,7 @@ impl App {
         };
         let slots = vec![slot(1, water, 200, 7), slot(2, tea, 350, 0)];
         app.engine.set_slots(machine_1(), slots).await.unwrap().unwrap();
-        app.run("INSERT INTO enrolments VALUES (x'000102030405060708090a0b0c0d0e0f', 1, zeroblob(32), zeroblob(32), x'00', 1, 5, NULL, 0)").await;
+        app.run("INSERT INTO enrolments (id, machine, public_key, login_hash, nonce, active, issued_seq, quarantined, created_ms) VALUES (x'000102030405060708090a0b0c0d0e0f', 1, zeroblob(32), zeroblob(32), x'00', 1, 5, NULL, 0)").await;
         app
     }
 

@@ -79,8 +79,8 @@ async fn a_machine_that_does_not_keep_up_is_ended() {
         let mut fixture = Fixture::new().await;
         let mut raw = Raw::login(&fixture, level).await;
         let handle = fixture.connected().await;
-        // Not subscribed: 64 wait, one more is too many.
-        for _ in 0..64 {
+        // Not subscribed: so many wait, one more is too many.
+        for _ in 0..Limits::default().send_queue {
             handle.send(b"x".to_vec()).unwrap();
         }
         assert_eq!(handle.send(b"x".to_vec()), Err(SendError::Full));

@@ -204,6 +204,16 @@ pub(in crate::web) async fn stop(
     Ok(back(id))
 }
 
+/// `POST /operator/machines/{id}/quarantine/lift`: the receipts have been looked into; the machine may sell again.
+pub(in crate::web) async fn lift_quarantine(
+    State(web): State<WebState>,
+    MachinePath(id): MachinePath,
+    OperatorForm { login, .. }: OperatorForm,
+) -> Result<Response, Problem> {
+    web.engine.lift_quarantine(id, &login.operator).await?;
+    Ok(back(id))
+}
+
 /// `POST /operator/machines/{id}/ticket`: makes a claim code and shows it, this once.
 pub(in crate::web) async fn ticket(
     State(web): State<WebState>,
