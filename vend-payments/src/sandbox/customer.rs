@@ -2,8 +2,8 @@
 
 use std::format;
 use std::prelude::v1::*;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::book::{Event, Key, Line, Order, Provider};
 use super::{Inner, deliver, draw, now_ms};

@@ -12,7 +12,9 @@ impl PlantState {
             let missed = item.fault == Some(ItemFault::Miss);
             let what = Happening::ItemFell { run: item.run, lane: item.lane, item: item.item, missed };
             let late = item.fault == Some(ItemFault::Hang);
-            item.falls_at.and_then(|at| if late { self.at_rest(at) } else { Some(at) }).map(|at| PlantEvent { at, what })
+            item.falls_at
+                .and_then(|at| if late { self.at_rest(at) } else { Some(at) })
+                .map(|at| PlantEvent { at, what })
         });
         let lanes =
             (0..=u8::MAX).map(LaneId::new).zip(&self.lanes).filter_map(|(id, lane)| self.next_of(id, lane));
