@@ -61,6 +61,8 @@ pub(super) struct Server {
     pub(super) next_prepare_ms: u64,
     resend_at_ms: Option<u64>,
     pub(super) clock_ahead_ms: u64,
+    /// Changes an *accepted* before it is signed.
+    pub(super) alter_accepted: Option<fn(&mut AcceptedBody)>,
 }
 
 /// What the machine said, for named tests.
@@ -94,6 +96,7 @@ impl Server {
             next_prepare_ms: 0,
             resend_at_ms: None,
             clock_ahead_ms: 0,
+            alter_accepted: None,
         }
     }
 
@@ -297,7 +300,7 @@ impl Server {
         let watermark = u64::try_from(have).unwrap();
         // Now and then it is one that was restored from a backup.
         let watermark = if rng.chance(100) { rng.below(watermark + 1) } else { watermark };
-        let body = AcceptedBody {
+        let mut body = AcceptedBody {
             enrolment: hello.enrolment,
             nonce: hello.nonce,
             server_time_ms: EPOCH_MS + now_ms + self.clock_ahead_ms,
@@ -306,6 +309,9 @@ impl Server {
             plan: PlanVersion::new(self.plan).unwrap(),
             keepalive_s: 60,
         };
+        if let Some(alter) = self.alter_accepted {
+            alter(&mut body);
+        }
         self.answers.push(Answer::Accepted);
         let accepted = Accepted(self.signer.sign(&body).unwrap());
         self.session.as_mut().unwrap().open();

@@ -3,9 +3,9 @@
 use std::vec;
 
 use vend_protocol::{
-    EnrolmentId, Reason, Verdict,
-    machine_link::{Authorization, Readiness, Unsupported},
-    signed::Signed,
+    EnrolmentId, Nonce, Reason, Verdict,
+    machine_link::{Authorization, HELLO_ROUND_TRIP_MAX_MS, Readiness, Unsupported},
+    signed::{AcceptedBody, Signed},
 };
 
 use super::{
@@ -306,6 +306,73 @@ fn before_accepted_nothing_is_considered() {
     world.run(5_000);
     assert_eq!(world.motor_starts(), 0);
     assert!(!world.main.as_ref().unwrap().machine.is_connected());
+}
+
+/// A machine whose every hello is answered with one field altered learns nothing from it and vends nothing; with the same
+/// answer unaltered it does.
+#[track_caller]
+fn an_altered_accepted_is_not_believed(alter: fn(&mut AcceptedBody)) {
+    let mut world = World::new(1, Faults::default());
+    (world.vend_ms, world.perfect) = (Some(1000), true);
+    world.server.alter_accepted = Some(alter);
+    world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    let believed = world.run_until(20_000, |world| {
+        let machine = &world.main.as_ref().unwrap().machine;
+        machine.is_connected() || machine.server_time_ms(world.now_ms).is_some()
+    });
+    assert!(!believed);
+    assert!(world.server.answers.contains(&Answer::Accepted), "the server never answered");
+    assert_eq!(world.motor_starts(), 0);
+    world.server.alter_accepted = None;
+    world.settle();
+    world.run(5_000);
+    assert!(world.main.as_ref().unwrap().machine.is_connected());
+}
+
+#[test]
+fn an_accepted_for_another_hello_is_not_believed() {
+    an_altered_accepted_is_not_believed(|accepted| accepted.nonce = Nonce([7; 16]));
+}
+
+#[test]
+fn an_accepted_for_another_enrolment_is_not_believed() {
+    an_altered_accepted_is_not_believed(|accepted| accepted.enrolment = EnrolmentId([7; 16]));
+}
+
+#[test]
+fn an_accepted_out_of_the_key_lists_time_is_not_believed() {
+    an_altered_accepted_is_not_believed(|accepted| accepted.server_time_ms = server::EPOCH_MS - 1);
+    an_altered_accepted_is_not_believed(|accepted| accepted.server_time_ms += 86_400_000_000);
+}
+
+#[test]
+fn an_accepted_after_ten_seconds_is_not_believed() {
+    for (round_trip_ms, believed) in [(HELLO_ROUND_TRIP_MAX_MS, true), (HELLO_ROUND_TRIP_MAX_MS + 1, false)] {
+        let mut world = World::new(1, Faults::default());
+        (world.vend_ms, world.perfect) = (Some(1000), true);
+        world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+        let sent_ms = loop {
+            let now_ms = world.now_ms;
+            world.step();
+            if !world.up.is_empty() {
+                break now_ms;
+            }
+            world.now_ms = world.next_event_ms().max(now_ms + 1);
+        };
+        let (_, hello) = world.up.pop_front().unwrap();
+        world.server.receive(sent_ms, &hello, &mut world.rng);
+        world.server.silent = true;
+        let accepted = world.server.down.pop_front().unwrap();
+        world.now_ms = sent_ms + round_trip_ms;
+        let machine = &mut world.main.as_mut().unwrap().machine;
+        machine.handle_machine_frame(world.now_ms, &accepted);
+        assert_eq!(machine.is_connected(), believed);
+        assert_eq!(machine.server_time_ms(world.now_ms).is_some(), believed);
+        // The plan and the authorization are on their way behind it.
+        world.run(10_000);
+        assert_eq!(world.main.as_ref().unwrap().machine.is_connected(), believed);
+        assert_eq!(world.motor_starts(), u32::from(believed));
+    }
 }
 
 #[test]
