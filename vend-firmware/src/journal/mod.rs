@@ -230,7 +230,7 @@ impl<F: NorFlash> Journal<F> {
     /// Finds a receipt.
     ///
     /// # Errors
-    /// [`Error::Flash`]; [`Error::Corrupt`] when its sector is damaged.
+    /// [`Error::Flash`]; [`Error::Corrupt`] when a sector that may hold it is damaged.
     pub fn receipt(&mut self, lookup: Lookup) -> Result<Option<StoredReceipt>, Error<F::Error>> {
         let numbers = self.state.numbers;
         let wanted = match lookup {
@@ -257,7 +257,8 @@ impl<F: NorFlash> Journal<F> {
         self.flash
     }
 
-    /// Reads receipts from the number `first` on, oldest first, until `stop` says so; gives that one.
+    /// Reads receipts from the number `first` on, oldest first, until `stop` says so; gives that one. Sectors that end
+    /// below `first` are not read, so that what rotted in them hurts nobody.
     fn receipts(
         &mut self,
         first: u64,
@@ -270,6 +271,14 @@ impl<F: NorFlash> Journal<F> {
                 && start.sequence.checked_add(u64::from(back)) == Some(self.active.start.sequence);
             if !in_ring {
                 continue;
+            }
+            if back > 0 {
+                // Its last receipt is the one that its successor began with.
+                let next = read_start(&mut self.flash, self.sector_len, (sector + 1) % self.sectors)?
+                    .filter(|next| Some(next.sequence) == start.sequence.checked_add(1));
+                if next.is_some_and(|next| next.numbers.last_receipt < first) {
+                    continue;
+                }
             }
             let mut reader = Reader::new(&mut self.flash, self.sector_len, sector, &start)?;
             while let Some(record) = reader.next()? {

@@ -342,6 +342,46 @@ fn a_lost_sector_start_is_an_error_and_never_an_older_state() {
     assert_eq!(Journal::open(flash, SECTOR).map(|_| ()), Err(Error::Corrupt));
 }
 
+/// A journal of three sectors, each of which holds receipts; all but the last receipt are acknowledged.
+fn round_the_ring() -> (Journal<TestFlash>, Vec<StoredReceipt>) {
+    let flash = TestFlash::new(SECTOR as usize * 3, 6);
+    let mut rng = Rng(6);
+    let mut journal = Journal::format(flash, SECTOR, JournalId([9; 8])).unwrap();
+    let mut receipts = vec![];
+    while journal.active.start.sequence < 4 || !journal.state().has_unacknowledged() {
+        if journal.state().has_unacknowledged() {
+            let last = ReceiptNo::new(journal.state().numbers.last_receipt).unwrap();
+            journal.append(&Record::Acknowledged(last)).unwrap();
+        }
+        let record = receipt(&mut rng, journal.state());
+        journal.append(&record).unwrap();
+        let Record::Receipt(receipt) = record else { unreachable!() };
+        receipts.push(receipt);
+    }
+    (journal, receipts)
+}
+
+/// Flips a bit of the first record of the sector `back` sectors before the active one.
+fn rot(journal: &mut Journal<TestFlash>, back: u32) {
+    let sector = (journal.active.sector + journal.sectors - back) % journal.sectors;
+    let start = read_start(&mut journal.flash, SECTOR, sector).unwrap().unwrap();
+    let at = usize::try_from(sector * SECTOR).unwrap() + Image::start(&start).unwrap().len() + 20;
+    journal.flash.with_bytes(|bytes| bytes[at] ^= 1);
+}
+
+#[test]
+fn a_record_that_rotted_among_acknowledged_ones_hides_no_other() {
+    let (mut journal, receipts) = round_the_ring();
+    for back in [1, 2] {
+        rot(&mut journal, back);
+    }
+    let last = receipts.last().unwrap();
+    for lookup in [Lookup::Number(last.number), Lookup::Sequence(last.seq)] {
+        assert_eq!(journal.receipt(lookup).unwrap().as_ref(), Some(last), "{lookup:?}");
+    }
+    journal.reserve().unwrap();
+}
+
 #[test]
 fn what_was_never_formatted_or_does_not_fit_is_told_apart() {
     let open = |flash, sector| Journal::open(flash, sector).map(|_| ());
