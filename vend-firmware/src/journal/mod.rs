@@ -91,6 +91,8 @@ pub enum Error<E> {
 pub enum Lookup {
     /// The one with this number, also when it is acknowledged, as long as it has not been erased.
     Number(ReceiptNo),
+    /// The oldest that is still there from this number on.
+    From(ReceiptNo),
     /// The unacknowledged one for this sequence; without one, the unacknowledged one for the next sequence below.
     Sequence(AuthSeq),
 }
@@ -230,11 +232,12 @@ impl<F: NorFlash> Journal<F> {
     /// Finds a receipt.
     ///
     /// # Errors
-    /// [`Error::Flash`]; [`Error::Corrupt`] when a sector that may hold it is damaged.
+    /// [`Error::Flash`]; [`Error::Corrupt`] when a sector that may hold it is damaged and something in it is unacknowledged.
     pub fn receipt(&mut self, lookup: Lookup) -> Result<Option<StoredReceipt>, Error<F::Error>> {
         let numbers = self.state.numbers;
         let wanted = match lookup {
             Lookup::Number(number) => Some(number.number()),
+            Lookup::From(number) => return self.receipts(number.number(), |_| true),
             Lookup::Sequence(seq) => {
                 let mut found = None;
                 self.receipts(numbers.acknowledged.saturating_add(1), |receipt| {
@@ -258,7 +261,8 @@ impl<F: NorFlash> Journal<F> {
     }
 
     /// Reads receipts from the number `first` on, oldest first, until `stop` says so; gives that one. Sectors that end
-    /// below `first` are not read, so that what rotted in them hurts nobody.
+    /// below `first` are not read, so that what rotted in them hurts nobody; of a damaged one in which all is acknowledged the
+    /// rest is stepped over.
     fn receipts(
         &mut self,
         first: u64,
@@ -272,16 +276,25 @@ impl<F: NorFlash> Journal<F> {
             if !in_ring {
                 continue;
             }
+            let mut needed = true;
             if back > 0 {
                 // Its last receipt is the one that its successor began with.
                 let next = read_start(&mut self.flash, self.sector_len, (sector + 1) % self.sectors)?
                     .filter(|next| Some(next.sequence) == start.sequence.checked_add(1));
-                if next.is_some_and(|next| next.numbers.last_receipt < first) {
+                let last = next.map_or(u64::MAX, |next| next.numbers.last_receipt);
+                if last < first {
                     continue;
                 }
+                needed = last > self.state.numbers.acknowledged;
             }
             let mut reader = Reader::new(&mut self.flash, self.sector_len, sector, &start)?;
-            while let Some(record) = reader.next()? {
+            loop {
+                let record = match reader.next() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break,
+                    Err(Error::Corrupt) if !needed => break,
+                    Err(error) => return Err(error),
+                };
                 if let Record::Receipt(receipt) = record
                     && receipt.number.number() >= first
                     && stop(&receipt)

@@ -379,7 +379,23 @@ fn a_record_that_rotted_among_acknowledged_ones_hides_no_other() {
     for lookup in [Lookup::Number(last.number), Lookup::Sequence(last.seq)] {
         assert_eq!(journal.receipt(lookup).unwrap().as_ref(), Some(last), "{lookup:?}");
     }
+    // The damaged ones count as erased.
+    assert_eq!(journal.receipt(Lookup::Number(receipts[0].number)), Ok(None));
+    let from = journal.receipt(Lookup::From(receipts[0].number)).unwrap().unwrap();
+    assert_eq!(journal.receipt(Lookup::Number(from.number)).unwrap(), Some(from));
     journal.reserve().unwrap();
+}
+
+#[test]
+fn a_record_that_rotted_among_unacknowledged_ones_is_an_error() {
+    let (mut journal, receipts) = round_the_ring();
+    // With a record behind it, it cannot be one that was never finished.
+    journal.append(&Record::Nonce(Nonce([1; 16]))).unwrap();
+    rot(&mut journal, 0);
+    let last = receipts.last().unwrap();
+    for lookup in [Lookup::Number(last.number), Lookup::From(last.number)] {
+        assert_eq!(journal.receipt(lookup), Err(Error::Corrupt), "{lookup:?}");
+    }
 }
 
 #[test]

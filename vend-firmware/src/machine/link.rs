@@ -85,7 +85,7 @@ pub(super) struct Link {
     hello_due_ms: u64,
     pub(super) out: Queue<Out, OUT_MAX>,
     pub(super) asked: Queue<Asked, ASKED_MAX>,
-    /// The number of the next receipt to send on this connection.
+    /// The next receipt to send on this connection is the oldest one from this number on.
     pub(super) cursor: u64,
     /// It, read from the journal.
     pub(super) loaded: Option<Signed>,
@@ -389,7 +389,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             });
         }
         if self.link.loaded.is_none() && self.link.cursor <= self.state.numbers.last_receipt {
-            return vend_protocol::ReceiptNo::new(self.link.cursor).ok().map(Lookup::Number);
+            return vend_protocol::ReceiptNo::new(self.link.cursor).ok().map(Lookup::From);
         }
         None
     }

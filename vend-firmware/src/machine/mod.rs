@@ -457,14 +457,16 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     }
 
     fn found_next(&mut self, found: Option<StoredReceipt>) {
-        let number = self.link.cursor;
-        if found.is_none() && number > self.state.numbers.acknowledged {
-            // It was written and never acknowledged, and it is gone.
+        let numbers = self.state.numbers;
+        let next =
+            found.as_ref().map_or(numbers.last_receipt.saturating_add(1), |found| found.number.number());
+        // Acknowledged ones that an older watermark asks for may have been erased.
+        if next > self.link.cursor.max(numbers.acknowledged.saturating_add(1)) {
+            // One was written and never acknowledged, and it is gone.
             self.broken = true;
             return;
         }
-        // An acknowledged one that an older watermark asks for may have been erased.
+        self.link.cursor = next.saturating_add(u64::from(found.is_some()));
         self.link.loaded = found.map(|found| found.receipt);
-        self.link.cursor = number.saturating_add(1);
     }
 }

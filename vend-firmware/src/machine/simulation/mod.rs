@@ -121,6 +121,8 @@ struct World {
     ended: BTreeMap<(u64, u8), Outcome>,
     next_fault_ms: u64,
     vend_ms: Option<u64>,
+    /// Questions to the journal.
+    lookups: u32,
     /// The mechanism never fails and is never late.
     perfect: bool,
 }
@@ -162,6 +164,7 @@ impl World {
             ended: BTreeMap::new(),
             next_fault_ms: 0,
             vend_ms: None,
+            lookups: 0,
             perfect: false,
         };
         world.boot_control();
@@ -276,6 +279,7 @@ impl World {
                         }
                         JournalRequest::Reserve => main.journal.reserve().map(|()| JournalAnswer::Done),
                         JournalRequest::Find(lookup) => {
+                            self.lookups += 1;
                             main.journal.receipt(lookup).map(JournalAnswer::Found)
                         }
                     };

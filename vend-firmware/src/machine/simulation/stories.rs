@@ -12,6 +12,7 @@ use super::{
     server::{Answer, SLOTS},
     *,
 };
+use crate::journal::Lookup;
 
 fn ready() -> World {
     let mut world = World::new(1, Faults::default());
@@ -306,6 +307,49 @@ fn before_accepted_nothing_is_considered() {
     world.run(5_000);
     assert_eq!(world.motor_starts(), 0);
     assert!(!world.main.as_ref().unwrap().machine.is_connected());
+}
+
+#[test]
+fn a_server_restored_from_an_old_backup_gets_what_is_still_there_and_no_more_is_searched() {
+    let mut world = ready();
+    let mut last = 0;
+    while last < 120 {
+        last = world.server.issue(world.now_ms - 1_000, 0, &[Server::line(1)]);
+        world.run(1_000);
+    }
+    assert!(!world.main.as_ref().unwrap().machine.state().has_unacknowledged());
+    // Its watermark is 0, and it acknowledges nothing.
+    world.server.deaf = true;
+    world.server.answers.clear();
+    world.lookups = 0;
+    world.reconnect_with(|_| ());
+    world.run(10_000);
+    let main = world.main.as_mut().unwrap();
+    let kept: vec::Vec<_> = (1..=last)
+        .filter(|number| {
+            let number = vend_protocol::ReceiptNo::new(*number).unwrap();
+            main.journal.receipt(Lookup::Number(number)).unwrap().is_some()
+        })
+        .collect();
+    let resent: vec::Vec<_> = world
+        .server
+        .answers
+        .iter()
+        .filter_map(|answer| match answer {
+            Answer::Receipt(receipt) => Some(receipt.number.number()),
+            _ => None,
+        })
+        .collect();
+    assert!((2..60).contains(&kept.len()), "{kept:?}");
+    assert_eq!(resent, kept);
+    assert_eq!(usize::try_from(world.lookups).unwrap(), kept.len());
+    // It is alive and goes on.
+    world.server.deaf = false;
+    world.server.receipts.clear();
+    world.reconnect_with(|_| ());
+    let seq = world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    world.run(10_000);
+    assert_eq!(reasons(&world, seq), [None]);
 }
 
 /// A machine whose every hello is answered with one field altered learns nothing from it and vends nothing; with the same
