@@ -94,6 +94,11 @@ where
 
         let quarter_ms = vend.quarter_ms(at_home);
         while code == MotorCode::Ok && vend.wants_quarter_turn() {
+            // Some hundred milliseconds have passed with the motor off.
+            if !self.interlock.permits_motion() {
+                code = MotorCode::Interlock;
+                break;
+            }
             vend.evidence.extra_quarter_turns += 1;
             code = self.turn(&mut vend, Aim::Drop { within_ms: quarter_ms }).await;
             vend.settle(&mut self.time).await;
@@ -140,6 +145,10 @@ where
         let at_home = self.home.is_high().map_err(|_| NotStarted::HomeSwitch)?;
         if limits.require_home && !at_home {
             return Err(NotStarted::NotHomed);
+        }
+        // The sensor's test took its time.
+        if !self.interlock.permits_motion() {
+            return Err(NotStarted::Interlock);
         }
         Ok(at_home)
     }

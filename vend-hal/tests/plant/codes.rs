@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::convert::Infallible;
 
 use embedded_hal::digital::{ErrorType, InputPin, OutputPin};
-use vend_hal::sim::{BeamCondition, Fault, ItemFault, PlantConfig, RunFault};
+use vend_hal::sim::{BeamCondition, Fault, ItemFault, PlantConfig, RunFault, VirtualClock};
 use vend_hal::{
     Attempt, Clock, DropReport, Instant, Interlock, Mechanism, MotorCode, NoDropSensor, NotStarted, Outcome,
     SpiralMotor, Timer, VendLimits,
@@ -191,8 +191,9 @@ fn an_interlock_forbids_and_stops_motion() {
             self.0.get() > 0
         }
     }
+    let not_started = Attempt::NotStarted(NotStarted::Interlock);
     for (looks, expected) in
-        [(1, Attempt::NotStarted(NotStarted::Interlock)), (2, Attempt::Started), (60, Attempt::Started)]
+        [(1, not_started), (2, not_started), (3, Attempt::Started), (60, Attempt::Started)]
     {
         let mut rig = Rig::new();
         let looks = Cell::new(looks);
@@ -201,6 +202,30 @@ fn an_interlock_forbids_and_stops_motion() {
         let outcome = rig.clock.block_on(spiral.vend(&limits(), &mut rig.beam));
         assert_eq!((outcome.attempt, outcome.motor), (expected, MotorCode::Interlock));
         assert!(rig.plant.running_lanes().is_empty());
+        assert_eq!(rig.truth().runs.is_empty(), expected == not_started);
+    }
+}
+
+#[test]
+fn a_door_that_opens_while_an_item_is_waited_for_gets_no_further_pulse() {
+    struct ClosedUntil<'a>(&'a VirtualClock, Instant);
+    impl Interlock for ClosedUntil<'_> {
+        fn permits_motion(&mut self) -> bool {
+            self.0.now() < self.1
+        }
+    }
+    // The first turn is over after 300 ms; what hangs is waited for until 700 ms.
+    for opens_ms in (320..700).step_by(20) {
+        let mut rig = Rig::new();
+        rig.plant.inject(LANE, Fault::Item(ItemFault::Hang));
+        let clock = rig.clock.clone();
+        let mut spiral = SpiralMotor::new(rig.plant.motor(LANE), rig.plant.home(LANE), rig.time.clone())
+            .with_interlock(ClosedUntil(&clock, Instant::from_millis(opens_ms)));
+        let outcome = rig.clock.block_on(spiral.vend(&limits(), &mut rig.beam));
+        assert_eq!((outcome.attempt, outcome.motor), (Attempt::Started, MotorCode::Interlock));
+        assert_eq!(outcome.drop, DropReport::NotSeen);
+        assert_eq!(outcome.evidence.extra_quarter_turns, 0);
+        assert_eq!(rig.truth().runs.len(), 1, "a pulse with the door open since {opens_ms} ms");
     }
 }
 
