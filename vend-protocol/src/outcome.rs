@@ -93,6 +93,8 @@ open_number! {
         NOT_HOMED = 6 "not homed",
         /// An interlock stopped it.
         INTERLOCK = 7 "interlock",
+        /// It could not be driven or supervised: its output, home switch or current sense failed.
+        DRIVE = 8 "drive, home switch or current sense failed",
     }
 }
 

@@ -100,9 +100,6 @@ fn not_started(reason: NotStarted) -> Reason {
     }
 }
 
-/// The wire's number of a motor that could not be supervised: its output, home switch or current sense failed.
-const MOTOR_DRIVE: MotorCode = MotorCode(8);
-
 fn motor(code: vend_hal::MotorCode) -> MotorCode {
     match code {
         vend_hal::MotorCode::Ok => MotorCode::OK,
@@ -115,7 +112,7 @@ fn motor(code: vend_hal::MotorCode) -> MotorCode {
         vend_hal::MotorCode::Interlock => MotorCode::INTERLOCK,
         vend_hal::MotorCode::Other(number) => MotorCode(number),
         // The drive, and what a newer `vend-hal` may add.
-        _ => MOTOR_DRIVE,
+        _ => MotorCode::DRIVE,
     }
 }
 
