@@ -229,9 +229,11 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     pub fn handle_control_bytes(&mut self, now_ms: u64, bytes: &[u8]) {
         for byte in bytes {
             if let Some(event) = self.board.handle_byte(now_ms, *byte) {
+                // What a vend saw before its own window is counted together with its end.
+                let after = self.late_drop_order();
                 self.handle_board_event(now_ms, event);
                 for _ in 0..self.board.take_late_drops().min(3) {
-                    self.late_drop(now_ms, self.state.numbers.last_order);
+                    self.late_drop(now_ms, after);
                 }
             }
         }
@@ -396,13 +398,14 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     }
 
     fn appended(&mut self, now_ms: u64, record: &Record) {
+        let before = self.state.numbers.last_order;
         if self.state.apply(record).is_err() {
             self.broken = true;
             return;
         }
         match record {
             Record::Taken(_) => {
-                self.taken_journaled(now_ms);
+                self.taken_journaled(now_ms, before);
                 if let Work::Vending(vending) = &self.work {
                     self.link.out.push(Out::Taken(Taken { seq: vending.seq() }));
                 }

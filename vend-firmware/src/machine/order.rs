@@ -2,7 +2,7 @@
 
 use vend_payments::{authorization::Permit, receipt::receipt_hash};
 use vend_protocol::{
-    List, Outcome, Reason, ReceiptNo, VendId, Verdict,
+    List, OrderId, Outcome, Reason, ReceiptNo, VendId, Verdict,
     control_link::{Exchange, LastVend, Refusal, VendAnswer, VendLabel, VendRequest, VendState},
     signed::{Authority, AuthorizationBody, ReceiptBody, ReceiptLine, Signed, VoidBody},
 };
@@ -44,6 +44,8 @@ pub(super) struct Vending {
     first_vend: VendId,
     line: usize,
     stage: Stage,
+    /// The order before it; after a restart it is not known.
+    before: Option<OrderId>,
     /// Why the lines after this one are not started, if they are not.
     rest: Option<Reason>,
 }
@@ -112,6 +114,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             body,
             line,
             stage,
+            before: None,
             rest: Some(Reason::INTERRUPTED),
         });
     }
@@ -250,6 +253,20 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         }
     }
 
+    /// The order that something which falls now, outside the window of a vend, belongs to: the one before until the first
+    /// line of this one has ended.
+    pub(super) const fn late_drop_order(&self) -> Option<OrderId> {
+        match &self.work {
+            Work::Vending(Vending {
+                line: 0,
+                stage: Stage::Start { .. } | Stage::Sent { .. } | Stage::Recover { .. },
+                before,
+                ..
+            }) => *before,
+            _ => self.state.numbers.last_order,
+        }
+    }
+
     fn start_line(&mut self, now_ms: u64, since_ms: u64) {
         let time = self.server_time_ms(now_ms);
         let without_sensor = self.config.limits.without_sensor;
@@ -334,7 +351,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     }
 
     /// The authorization is in the journal: from here motion is allowed.
-    pub(super) fn taken_journaled(&mut self, now_ms: u64) {
+    pub(super) fn taken_journaled(&mut self, now_ms: u64, before: Option<OrderId>) {
         let order = self.state.order.as_ref();
         let Some((body, first_vend)) =
             order.and_then(|order| Some((order.body().ok()?, order.taken.first_vend)))
@@ -343,7 +360,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             return;
         };
         let stage = Stage::Start { since_ms: now_ms };
-        self.work = Work::Vending(Vending { body, first_vend, line: 0, stage, rest: None });
+        self.work = Work::Vending(Vending { body, first_vend, line: 0, stage, before, rest: None });
         self.board.poll_now(now_ms);
     }
 

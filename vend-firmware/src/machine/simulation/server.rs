@@ -50,7 +50,8 @@ pub(super) struct Server {
     pub(super) issued: BTreeMap<u64, Issued>,
     pub(super) receipts: BTreeMap<u64, Signed>,
     pub(super) answers: Vec<Answer>,
-    pub(super) late_drops: u32,
+    /// The orders that late falls were named after.
+    pub(super) late_drops: Vec<Option<OrderId>>,
     pub(super) silent: bool,
     /// Acknowledge nothing.
     pub(super) deaf: bool,
@@ -87,7 +88,7 @@ impl Server {
             issued: BTreeMap::new(),
             receipts: BTreeMap::new(),
             answers: Vec::new(),
-            late_drops: 0,
+            late_drops: Vec::new(),
             silent: false,
             deaf: false,
             busy: false,
@@ -268,8 +269,8 @@ impl Server {
             self.answers.push(Answer::Settled(up_to));
             let unsettled = self.issued.range(..=up_to).find(|(_, issued)| issued.receipt.is_none());
             assert!(unsettled.is_none(), "settled without a receipt: {:?}", unsettled.map(|(seq, _)| seq));
-        } else if frame.decode::<LateDrop>().is_ok() {
-            self.late_drops += 1;
+        } else if let Ok(late_drop) = frame.decode::<LateDrop>() {
+            self.late_drops.push(late_drop.after);
         } else if let Ok(unsupported) = frame.decode::<Unsupported>() {
             self.answers.push(Answer::Unsupported(unsupported));
         } else if frame.decode::<PlanApplied>().is_err() {

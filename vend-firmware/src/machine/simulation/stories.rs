@@ -464,11 +464,43 @@ impl vend_protocol::frame::Message for Newer {
 #[test]
 fn a_late_fall_names_the_order_before() {
     let mut world = ready();
-    world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    let seq = world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
     world.run(5_000);
-    world.control.as_mut().unwrap().state.note_late_drop();
-    world.run(1_000);
-    assert_eq!(world.server.late_drops, 1);
+    world.late_fall();
+    assert_eq!(world.server.late_drops, [Some(world.server.issued[&seq].body.order)]);
+}
+
+#[test]
+fn a_late_fall_in_the_first_line_of_an_order_names_the_order_before() {
+    let mut world = ready();
+    let first = world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    world.run(5_000);
+    let second = world.server.issue(world.now_ms, 60_000, &[Server::line(1), Server::line(2)]);
+    for motor_starts in [2, 3] {
+        assert!(world.run_until(5_000, |world| world.motor_starts() == motor_starts));
+        world.late_fall();
+    }
+    world.run(5_000);
+    world.late_fall();
+    let [first, second] = [first, second].map(|seq| Some(world.server.issued[&seq].body.order));
+    assert_eq!(world.server.late_drops, [first, second, second]);
+}
+
+#[test]
+fn a_late_fall_after_a_restart_in_the_first_line_names_no_order() {
+    let mut world = ready();
+    world.vend_ms = Some(5_000);
+    world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    world.run(8_000);
+    let seq = world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    assert!(world.run_until(5_000, |world| world.motor_starts() == 2));
+    world.cut_main(100);
+    world.run(3_000);
+    world.late_fall();
+    assert_eq!(world.server.late_drops, [None]);
+    world.run(10_000);
+    world.late_fall();
+    assert_eq!(world.server.late_drops, [None, Some(world.server.issued[&seq].body.order)]);
 }
 
 #[test]
@@ -479,6 +511,11 @@ fn time_is_renewed_before_it_is_six_hours_old() {
 }
 
 impl World {
+    fn late_fall(&mut self) {
+        self.control.as_mut().unwrap().state.note_late_drop();
+        self.run(600);
+    }
+
     /// Loses the connection with all on it, changes the server, and connects again.
     fn reconnect_with(&mut self, change: impl FnOnce(&mut Server)) {
         self.disconnect();
