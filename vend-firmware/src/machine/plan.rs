@@ -7,8 +7,8 @@ use vend_protocol::{
 
 /// At most `SLOTS` slots, in RAM only: after a restart the hello says "none" and the server sends it again.
 ///
-/// A newer version overwrites the old one as its parts arrive; until all are there the machine sells nothing. A part that
-/// does not fit makes the version stay incomplete.
+/// Any other version, a lower one too, overwrites the one that is here as its parts arrive; until all are there the machine
+/// sells nothing. A part that does not fit makes the version stay incomplete.
 #[derive(Clone, Debug)]
 pub struct Plan<const SLOTS: usize> {
     entries: [Option<PlanEntry>; SLOTS],
