@@ -12,7 +12,7 @@ use vend_protocol::{
     EnrolmentId,
     control_link::VendRequest,
     frame::Frame,
-    machine_link::{Authorization, Receipt},
+    machine_link::{Authorization, Hello, Receipt},
     signed::{AuthorizationBody, MAX_LINES, ReceiptBody},
 };
 
@@ -20,6 +20,9 @@ use crate::record::{Record, Seen, unhex};
 
 /// From a line's start, which has to be before the deadline, to its motor: the self-test and the way over the line.
 const LATE_START_MS: u64 = 3_000;
+
+/// A board that lost power is off for up to two seconds and then starts.
+const POWER_OFF_MS: i64 = 4_000;
 
 /// What the server says of its orders.
 #[derive(Clone, Debug)]
@@ -105,6 +108,8 @@ struct MachineStory {
     /// Orders during which something was cut; `true`: before the receipt was acknowledged it bit.
     link_cuts: HashMap<u64, bool>,
     power_cuts: HashMap<u64, bool>,
+    /// When power was cut: the next customer may meet a board that is still off.
+    power_cuts_ms: Vec<i64>,
     garbled: FaultCount,
     /// Faults of lines as drawn.
     injected: BTreeMap<&'static str, u64>,
@@ -221,7 +226,7 @@ fn keep_order(
     }
     let restarted = restarted(sources, machine, order, paid_ms);
     for (number, line) in (0u8..).zip(&lines).filter(|(_, line)| line.end == LineEnd::Refunded) {
-        if !restarted && !explained(machine, order, number, line) {
+        if !restarted && !explained(machine, order, paid_ms, number, line) {
             books.violations.push(format!("order {order} line {number}: a refund that no fault explains"));
         }
     }
@@ -256,7 +261,7 @@ fn lines_of(lines: &[BookLine], sum: u64) -> Option<u32> {
 }
 
 /// Whether something went wrong with this line, so that its refund is no surprise.
-fn explained(machine: Option<&MachineStory>, order: u64, number: u8, line: &BookLine) -> bool {
+fn explained(machine: Option<&MachineStory>, order: u64, paid_ms: i64, number: u8, line: &BookLine) -> bool {
     let Some(machine) = machine else { return false };
     let runs = machine.of_line.get(&(order, number)).into_iter().flatten();
     let own = runs
@@ -266,7 +271,8 @@ fn explained(machine: Option<&MachineStory>, order: u64, number: u8, line: &Book
     let not_run = line.runs == 0
         && (machine.link_cuts.contains_key(&order)
             || (0..number).any(|earlier| machine.unknown.contains(&(order, earlier))));
-    own || not_run || machine.power_cuts.contains_key(&order)
+    let off_before = machine.power_cuts_ms.iter().any(|cut| paid_ms - POWER_OFF_MS < *cut && *cut <= paid_ms);
+    own || not_run || machine.power_cuts.contains_key(&order) || (line.runs == 0 && off_before)
 }
 
 /// Whether the process was started anew while this order was open: a power cut of everything.
@@ -406,6 +412,7 @@ fn read_machine(records: &[Record], key: &PublicKey) -> MachineStory {
             }
             Seen::PowerCut { order, .. } => {
                 story.power_cuts.insert(*order, false);
+                story.power_cuts_ms.push(record.at_ms);
                 reader.open_cuts.push((*order, "power"));
             }
             Seen::Garbled { noticed } => {
@@ -536,17 +543,21 @@ impl Reader {
         }
     }
 
-    /// A cut bit when, after it, the receipt of its order still had to be sent: before it, the sale was not over.
+    /// A cut was made while the sale was open. It bit when the machine then had to say hello again (its link or its main board
+    /// was gone), or sent the sale's receipt after it (the sale was not over).
     fn settle_cuts(&mut self, story: &mut MachineStory, seen: &Seen) {
         let Seen::Up { frame } = seen else { return };
-        let Some(order) = receipt_of(frame).as_ref().and_then(receipt_order) else { return };
-        for (cut, what) in &self.open_cuts {
-            if *cut == order {
+        let bytes = unhex(frame);
+        let hello = Frame::parse(&bytes).is_ok_and(|frame| frame.is::<Hello>());
+        let receipt = receipt_of(frame).as_ref().and_then(receipt_order);
+        self.open_cuts.retain(|(order, what)| {
+            let bit = hello || (receipt == Some(*order) && *what == "power");
+            if bit {
                 let cuts = if *what == "link" { &mut story.link_cuts } else { &mut story.power_cuts };
-                cuts.insert(order, true);
+                cuts.insert(*order, true);
             }
-        }
-        self.open_cuts.retain(|(cut, _)| *cut != order);
+            !bit
+        });
     }
 }
 

@@ -210,6 +210,9 @@ impl Tap for ObserverTap {
                     self.0.authorization(order);
                 }
             }
+            (MachineDirection::Up, machine_link::kind::HELLO) => {
+                self.0.recorder.write(Seen::Up { frame: hex(frame) });
+            }
             (MachineDirection::Up, machine_link::kind::RECEIPT) => {
                 self.0.recorder.write(Seen::Up { frame: hex(frame) });
                 let armed = self.0.lock().armed.as_ref().map(|armed| armed.0);

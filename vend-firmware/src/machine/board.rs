@@ -15,8 +15,9 @@ use vend_protocol::{
 const OPEN_AGAIN_MS: u64 = 500;
 /// And at most after this, in milliseconds.
 const OPEN_AGAIN_MAX_MS: u64 = 60_000;
-/// A status older than this says nothing any more, in milliseconds.
-const STATUS_MAX_AGE_MS: u64 = 1_500;
+/// A status older than this says nothing any more, in milliseconds: a poll, an exchange given up, and a little more. A board that
+/// lost power is then not offered to the next customer.
+const STATUS_MAX_AGE_MS: u64 = 700;
 
 /// What the control link brought.
 #[derive(Clone, Copy, Debug)]
