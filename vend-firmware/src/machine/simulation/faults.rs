@@ -106,7 +106,7 @@ fn run(seed: u64, faults: Faults) -> (u32, usize) {
 }
 
 fn seeds() -> u64 {
-    std::env::var("VEND_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(150)
+    std::env::var("VEND_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(60)
 }
 
 fn run_seeds(offset: u64, faults: Faults) -> (u32, usize) {
