@@ -2,14 +2,11 @@
 
 use vend_payments::signed::Signer;
 use vend_protocol::{
-    AuthSeq, ConfigHash, Currency, List, Nonce, OrderId, PlanVersion, ProductId, SlotId, VendId,
-    control_link::{VendLabel, VendLimits},
+    AuthSeq, ConfigHash, Currency, EnrolmentId, List, Nonce, OrderId, PlanVersion, ProductId, SlotId, VendId,
+    control_link::{VendLabel, VendLimits, VendRequest},
     frame,
-    signed::AuthorizedLine,
-};
-
-use vend_protocol::{
-    EnrolmentId, control_link::VendRequest, machine_link::Authorization, signed::AuthorizationBody,
+    machine_link::Authorization,
+    signed::{AuthorizationBody, AuthorizedLine},
 };
 
 use super::*;
