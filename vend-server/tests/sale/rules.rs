@@ -5,7 +5,7 @@ use std::time::Duration;
 use vend_protocol::{
     DropReport, List, ReceiptHash, ReceiptNo,
     machine_link::Receipt,
-    signed::{Authority, ReceiptBody},
+    signed::{Authority, ReceiptBody, Signed},
 };
 use vend_server::engine::PickRefused;
 
@@ -174,12 +174,17 @@ async fn a_receipt_with_another_key_is_neither_stored_nor_acknowledged() {
     let (order, attempt) = app.order(&[1]).await;
     app.pay(&attempt).await;
     let authorization = app.machine.authorization().await;
-    let own = std::mem::replace(&mut app.machine.signer, vend_payments::signed::Signer::from_seed(&[9; 32]));
-    app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
+    let genuine = app.machine.receipt(&authorization, &[seen(DropReport::Seen)]);
+    // Every field as the machine's own, and its key's name; only the signature is somebody else's.
+    let body: ReceiptBody = vend_protocol::codec::decode(&genuine.body).unwrap();
+    let forged = vend_payments::signed::Signer::from_seed(&[9; 32]).sign(&body).unwrap();
+    let forged = Signed { key_id: genuine.key_id, ..forged };
+    app.machine.send(&Receipt(forged)).await;
     app.machine.expect_silence(SETTLE).await;
     assert_eq!(app.number("SELECT COUNT(*) FROM receipts").await, 0);
-    assert_eq!(app.state(order).await, "taken");
-    app.machine.signer = own;
+    assert_eq!(app.state(order).await, "authorized");
+    app.machine.send(&Receipt(genuine.clone())).await;
+    app.machine.expect_acknowledged(&genuine).await;
 }
 
 #[tokio::test]
@@ -249,6 +254,30 @@ async fn two_receipts_of_one_number_are_both_kept_and_only_the_first_has_effect(
     assert_eq!(app.number("SELECT COUNT(*) FROM receipts").await, 2);
     assert_eq!((app.state(order).await.as_str(), app.service.refunded(&attempt)), ("settled", 0));
     assert_eq!(app.number("SELECT COUNT(*) FROM enrolments WHERE quarantined IS NOT NULL").await, 1);
+}
+
+#[tokio::test]
+async fn a_second_history_of_one_journal_moves_nothing_for_another_order_either() {
+    let mut app = App::start().await;
+    let (_, attempt) = app.order(&[1]).await;
+    app.pay(&attempt).await;
+    let authorization = app.machine.authorization().await;
+    let first = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
+    app.machine.expect_acknowledged(&first).await;
+    // The journal was set back: number 1 is told again, now about the next order.
+    let (order, attempt) = app.order(&[2]).await;
+    app.pay(&attempt).await;
+    let authorization = app.machine.authorization().await;
+    app.machine.number = 0;
+    app.machine.last_hash = ReceiptHash::START;
+    let fork = app.machine.vend(&authorization, &[seen(DropReport::NotSeen)]).await;
+    app.machine.expect_acknowledged(&fork).await;
+    assert_eq!(
+        app.text("SELECT quarantined FROM receipts WHERE quarantined IS NOT NULL").await,
+        "another receipt of the same number exists"
+    );
+    assert_eq!(app.state(order).await, "taken");
+    assert_eq!(app.service.refunded(&attempt), 0);
 }
 
 #[tokio::test]
