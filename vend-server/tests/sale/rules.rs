@@ -51,12 +51,19 @@ async fn a_repeated_notification_is_answered_with_success_and_changes_nothing() 
 async fn a_wrong_amount_is_an_orphan_and_goes_back() {
     let mut app = App::start().await;
     let (order, attempt) = app.order(&[1]).await;
-    assert_eq!(app.notify("ours", &attempt, 199, "t1").await, 200, "kept, so it need not come again");
+    let transaction = format!("t{attempt}");
+    {
+        // The wallet goes on saying so when it is asked.
+        let mut attempts = app.service.attempts.lock().unwrap();
+        let held = attempts.get_mut(&attempt).unwrap();
+        (held.paid, held.amount) = (true, 199);
+    }
+    assert_eq!(app.notify("ours", &attempt, 199, &transaction).await, 200, "kept, so it need not come again");
     refunded_and_never_vended(&mut app, &attempt, 199).await;
     assert_eq!(app.text("SELECT why FROM orphans").await, "another amount");
     assert_eq!(app.number("SELECT COUNT(*) FROM alarms").await, 1);
     // The same again is no second orphan.
-    assert_eq!(app.notify("ours", &attempt, 199, "t1").await, 200);
+    assert_eq!(app.notify("ours", &attempt, 199, &transaction).await, 200);
     assert_eq!(app.number("SELECT COUNT(*) FROM refunds").await, 1);
     // The attempt cannot be paid again, so its order does not wait for ever.
     app.server.engine().cancel_order(order).await.unwrap();
