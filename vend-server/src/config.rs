@@ -161,7 +161,7 @@ pub enum ConfigError {
         error: KeyError,
     },
     /// The server's own keys.
-    #[error("{0}; `vend-server keygen` makes them")]
+    #[error("the server's own keys cannot be read (`vend-server keygen` makes them)")]
     OwnKeys(#[from] KeyFileError),
 }
 

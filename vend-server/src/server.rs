@@ -37,7 +37,7 @@ pub struct ServerConfig {
 #[non_exhaustive]
 pub enum ServerError {
     /// The database.
-    #[error("the database: {0}")]
+    #[error("the database cannot be opened")]
     Store(#[from] StoreError),
     /// The machine gateway.
     #[error(transparent)]
