@@ -156,14 +156,8 @@ impl Engine {
             }
         };
         let close = ClosePayment { attempt: &row.id, reason };
-        let outcome = match row.wallet.close_request(&super::context()?, &close) {
-            Ok(request) => match self.call(request).await {
-                Ok(response) => row.wallet.read_close(now_ms(), &close, &response),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match outcome {
+        let request = row.wallet.close_request(&super::context()?, &close);
+        match self.exchange(request, |answer| row.wallet.read_close(now_ms(), &close, answer)).await {
             Ok(CloseOutcome::Closed | CloseOutcome::Refunded) => {
                 self.attempt_closed(row.id.as_str()).await?;
                 Ok(true)
@@ -186,13 +180,8 @@ impl Engine {
 
     /// Asks the wallet, and applies a claim that it brings.
     async fn ask(&self, row: &Row) -> Result<Result<Standing, CallError>, EngineError> {
-        let result = match row.wallet.query_request(&super::context()?, &row.id) {
-            Ok(request) => match self.call(request).await {
-                Ok(response) => row.wallet.read_query(now_ms(), &row.id, &response),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
+        let request = row.wallet.query_request(&super::context()?, &row.id);
+        let result = self.exchange(request, |answer| row.wallet.read_query(now_ms(), &row.id, answer)).await;
         Ok(match result {
             Ok(QueryResult::Paid(claim)) => {
                 self.apply_claim(claim).await?;

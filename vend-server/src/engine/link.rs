@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::oneshot;
 use vend_payments::signed::PublicKey;
 use vend_protocol::{
-    Currency, EnrolmentId, List, MachineId, PlanVersion, ProductId, SlotId, Text, codec,
+    EnrolmentId, List, MachineId, PlanVersion, ProductId, SlotId, Text, codec,
     frame::{Frame, MACHINE_FRAME_MAX, Message},
     machine_link::{
         Accepted, Authorization, Busy, End, Hello, LateDrop, PLAN_PART_ENTRIES, PlanApplied, PlanEntry,
@@ -20,7 +20,7 @@ use vend_protocol::{
 
 use super::{
     Engine, EngineError, lock, now_ms,
-    rows::{alarm, db_machine, db_order, note},
+    rows::{alarm, currency_of, db_machine, db_order, hasten, note},
 };
 use crate::{
     gateway::{
@@ -343,7 +343,7 @@ impl Engine {
         let chunks: Vec<&[PlanEntry]> =
             if entries.is_empty() { vec![&[]] } else { entries.chunks(PLAN_PART_ENTRIES).collect() };
         let parts = u8::try_from(chunks.len()).map_err(|_| bad())?;
-        let currency = u16::try_from(currency).ok().and_then(|n| Currency::new(n).ok()).ok_or_else(bad)?;
+        let currency = currency_of(currency).ok_or_else(bad)?;
         for (part, chunk) in (0u8..).zip(chunks) {
             let entries = List::try_from_iter(chunk.iter().copied()).map_err(|_| bad())?;
             self.send(machine, &PlanPart { plan: plan_version(plan)?, currency, part, parts, entries });
@@ -431,11 +431,7 @@ impl Engine {
                     .bind(order.to_string())
                     .execute(&mut *conn)
                     .await?;
-                sqlx::query("UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'silence' AND subject = $1")
-                    .bind(order.to_string())
-                    .bind(now)
-                    .execute(&mut *conn)
-                    .await?;
+                hasten(conn, "silence", &order.to_string(), now).await?;
                 if first.rows_affected() == 1 {
                     let what = "the machine has settled an order whose receipt is not here: its outcome is unknown";
                     alarm(conn, Some(id), Some(order), now, what).await?;

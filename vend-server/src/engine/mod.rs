@@ -154,6 +154,15 @@ impl Engine {
         self.inner.wallets.get(account).cloned()
     }
 
+    /// One exchange with a wallet: the request it built is sent, and its reader is given the answer.
+    async fn exchange<T>(
+        &self,
+        request: Result<HttpRequest, CallError>,
+        read: impl FnOnce(&HttpResponse) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        read(&self.call(request?).await?)
+    }
+
     /// Sends a wallet's request. What failed before anything was written had no effect; any later failure may have had one.
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
         let request =

@@ -12,7 +12,7 @@ use vend_protocol::{
 
 use super::{
     Engine, EngineError, hex, millis, now_ms, random,
-    rows::{db_machine, db_order, note, order_id, release, want},
+    rows::{currency_of, db_machine, db_order, hasten, note, order_id, release, want},
 };
 use crate::store::StoreError;
 
@@ -228,14 +228,8 @@ impl Engine {
                 expires_at_ms,
                 machine,
             };
-            let result = match wallet.create_request(&super::context()?, &payment) {
-                Ok(request) => match self.call(request).await {
-                    Ok(response) => wallet.read_create(now_ms(), &payment, &response),
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            };
-            match result {
+            let request = wallet.create_request(&super::context()?, &payment);
+            match self.exchange(request, |answer| wallet.read_create(now_ms(), &payment, answer)).await {
                 Ok(created) => return self.show(reserved.order, &attempt, created.code_url).await,
                 Err(error) => {
                     tracing::warn!(attempt = attempt.as_str(), %error, "no code");
@@ -379,16 +373,7 @@ impl Engine {
         let id = db_order(order);
         self.db()
             .writer()
-            .write("cancel", async move |conn| {
-                sqlx::query(
-                    "UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'expire' AND subject = $1",
-                )
-                .bind(id.to_string())
-                .bind(now)
-                .execute(conn)
-                .await?;
-                Ok(())
-            })
+            .write("cancel", async move |conn| hasten(conn, "expire", &id.to_string(), now).await)
             .await?;
         self.wake();
         Ok(())
@@ -511,7 +496,7 @@ async fn reserve_in(
         order,
         token: token.to_owned(),
         enrolment_plan: plan,
-        currency: u16::try_from(currency).ok().and_then(|n| Currency::new(n).ok()).ok_or_else(row)?,
+        currency: currency_of(currency).ok_or_else(row)?,
         amount_minor: u32::try_from(amount).map_err(|_| row())?,
         description: describe(lines.iter().map(|line| line.3.as_str())),
         lines: parsed.collect::<Option<_>>().ok_or_else(row)?,

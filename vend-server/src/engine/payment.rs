@@ -5,12 +5,12 @@ use vend_payments::wallet::{
     AccountId, AttemptId, ExpectedPayment, MerchantId, Notification, NotificationError, PaidEvidence,
     PaymentClaim, RefundStatus,
 };
-use vend_protocol::{Currency, Money};
+use vend_protocol::Money;
 
 use super::{
     Engine, EngineError, now_ms,
     refund::{RefundOrder, reserve_refund},
-    rows::{alarm, machine_id, money_text, note, order_id, want},
+    rows::{alarm, currency_of, hasten, machine_id, money_text, note, order_id, want},
 };
 use crate::store::StoreError;
 
@@ -118,7 +118,7 @@ impl Engine {
         .map_err(StoreError::from)?;
         let Some((order, machine, account, merchant, amount, currency)) = row else { return Ok(None) };
         let bad = || EngineError::Row("attempts");
-        let currency = u16::try_from(currency).ok().and_then(|n| Currency::new(n).ok()).ok_or_else(bad)?;
+        let currency = currency_of(currency).ok_or_else(bad)?;
         let expected = ExpectedPayment {
             order: order_id(order)?,
             account: AccountId::new(&account).map_err(|_| bad())?,
@@ -197,14 +197,8 @@ impl Engine {
         }
         // Anything else is looked into by the refund's own job, which asks the wallet.
         let (id, now) = (refund.to_owned(), now_ms());
-        let write = self.db().writer().write("refund news", async move |conn| {
-            sqlx::query("UPDATE jobs SET due_ms = MIN(due_ms, $2) WHERE kind = 'refund' AND subject = $1")
-                .bind(&id)
-                .bind(now)
-                .execute(conn)
-                .await?;
-            Ok(())
-        });
+        let write =
+            self.db().writer().write("refund news", async move |conn| hasten(conn, "refund", &id, now).await);
         Ok(write.await?)
     }
 }

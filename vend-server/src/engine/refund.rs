@@ -2,13 +2,13 @@
 
 use sqlx::SqliteConnection;
 use vend_payments::wallet::{AccountId, AttemptId, CallError, RefundId, RefundPayment, RefundStatus, Wallet};
-use vend_protocol::{Currency, Money};
+use vend_protocol::Money;
 
 use super::{
     Engine, EngineError,
     jobs::Next,
     millis, now_ms,
-    rows::{alarm, machine_id, money_text, note, order_id, want},
+    rows::{alarm, currency_of, machine_id, money_text, note, order_id, want},
 };
 use crate::store::StoreError;
 
@@ -171,13 +171,8 @@ impl Engine {
         let Some(row) = self.refund_row(id).await? else { return Ok(Next::Done) };
         if row.tries > 0 {
             let request = row.wallet.refund_query_request(&super::context()?, &row.payment());
-            let status = match request {
-                Ok(request) => match self.call(request).await {
-                    Ok(response) => row.wallet.read_refund_query(now_ms(), &row.payment(), &response),
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            };
+            let read = |answer: &_| row.wallet.read_refund_query(now_ms(), &row.payment(), answer);
+            let status = self.exchange(request, read).await;
             if status != Ok(RefundStatus::NotFound) {
                 return self.refund_result(id, &row, status).await;
             }
@@ -197,13 +192,9 @@ impl Engine {
         if !counted.await? {
             return Ok(Next::Done);
         }
-        let status = match row.wallet.refund_request(&super::context()?, &row.payment()) {
-            Ok(request) => match self.call(request).await {
-                Ok(response) => row.wallet.read_refund(now_ms(), &row.payment(), &response),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
+        let request = row.wallet.refund_request(&super::context()?, &row.payment());
+        let status =
+            self.exchange(request, |answer| row.wallet.read_refund(now_ms(), &row.payment(), answer)).await;
         self.refund_result(id, &row, status).await
     }
 
@@ -219,7 +210,7 @@ impl Engine {
         let Some((attempt, account, paid, amount, currency, reason, tries)) = row else { return Ok(None) };
         let bad = || EngineError::Row("refunds");
         let account = AccountId::new(&account).map_err(|_| bad())?;
-        let currency = u16::try_from(currency).ok().and_then(|n| Currency::new(n).ok()).ok_or_else(bad)?;
+        let currency = currency_of(currency).ok_or_else(bad)?;
         let money = |minor| u32::try_from(minor).map(|minor| Money::new(minor, currency)).map_err(|_| bad());
         let Some(wallet) = self.wallet(&account) else {
             tracing::error!(

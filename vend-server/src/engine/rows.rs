@@ -62,6 +62,22 @@ pub(super) async fn want(
     Ok(())
 }
 
+/// Has a job done now that was meant for later. One that nobody wants stays unwanted.
+pub(super) async fn hasten(
+    conn: &mut SqliteConnection,
+    kind: &'static str,
+    subject: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE jobs SET due_ms = MIN(due_ms, $3) WHERE kind = $1 AND subject = $2")
+        .bind(kind)
+        .bind(subject)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Gives the stock that an unpaid order reserved back, and ends its lines.
 pub(super) async fn release(conn: &mut SqliteConnection, order: i64) -> Result<(), StoreError> {
     sqlx::query(
@@ -78,6 +94,11 @@ pub(super) async fn release(conn: &mut SqliteConnection, order: i64) -> Result<(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// The currency in a column; `None` for what is none.
+pub(super) fn currency_of(number: i64) -> Option<Currency> {
+    u16::try_from(number).ok().and_then(|number| Currency::new(number).ok())
 }
 
 pub(super) fn order_id(id: i64) -> Result<OrderId, EngineError> {
@@ -103,8 +124,7 @@ pub(super) fn db_machine(machine: MachineId) -> i64 {
 
 /// An amount as people write it, for history and alarms.
 pub(super) fn money_text(minor: i64, currency: i64) -> String {
-    let currency = u16::try_from(currency).ok().and_then(|number| Currency::new(number).ok());
-    match (u32::try_from(minor), currency) {
+    match (u32::try_from(minor), currency_of(currency)) {
         (Ok(minor), Some(currency)) => Money::new(minor, currency).to_string(),
         _ => format!("{minor} minor units"),
     }

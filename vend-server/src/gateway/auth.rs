@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+use vend_protocol::hex_array;
 
 use super::wire::Connect;
 use super::{Authenticator, Unavailable};
@@ -33,21 +34,5 @@ fn machine_number(connect: &Connect) -> Option<u32> {
 }
 
 fn decode_secret(hex: &[u8]) -> Option<[u8; SECRET_LEN]> {
-    if hex.len() != 2 * SECRET_LEN {
-        return None;
-    }
-    let mut secret = [0; SECRET_LEN];
-    for (byte, pair) in secret.iter_mut().zip(hex.chunks_exact(2)) {
-        let &[high, low] = pair else { return None };
-        *byte = nibble(high)? << 4 | nibble(low)?;
-    }
-    Some(secret)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    std::str::from_utf8(hex).ok().and_then(hex_array)
 }
