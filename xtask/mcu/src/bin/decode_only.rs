@@ -1,0 +1,29 @@
+//! Decodes every message of both links and nothing else. It must hold no panic.
+
+#![no_std]
+#![no_main]
+
+use vend_mcu::{decode_body, decode_message, received};
+use vend_protocol::frame::Frame;
+
+#[unsafe(no_mangle)]
+extern "C" fn main() {
+    let Ok(frame) = Frame::parse(received()) else { return };
+    macro_rules! decode {
+        ($message:ty) => {
+            decode_message::<$message>(&frame);
+        };
+    }
+    vend_mcu::downlink!(decode);
+    vend_mcu::uplink!(decode);
+    vend_mcu::requests!(decode);
+    vend_mcu::answers!(decode);
+
+    macro_rules! decode_one_body {
+        ($body:ty) => {
+            decode_body::<$body>(received());
+        };
+    }
+    vend_mcu::downlink_bodies!(decode_one_body);
+    vend_mcu::uplink_bodies!(decode_one_body);
+}
