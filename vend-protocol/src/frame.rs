@@ -1,11 +1,12 @@
 //! Frames: what a message looks like on either link.
 //!
 //! ```text
-//! 0        address    0 on the machine link; the board's address, 1 to 247, on the control link
+//! 0        address    machine link: 0 plain, 1 sealed; control link: the board's address, 1 to 247
 //! 1        kind       which message
 //! 2        revision   of that kind; a changed message is a new revision, the old one stays as it was
 //! 3..7     sequence   u32, little endian
 //! 7..n-4   payload    postcard, canonical (see `codec`)
+//!          code       sealed frames only: 16 bytes, see `machine_link::Seal`
 //! n-4..n   CRC-32/ISO-HDLC of everything before it, little endian
 //! ```
 //! On a serial line the frame is COBS-coded between zero bytes (see [`crate::cobs`]); over MQTT a publish carries one frame.
@@ -55,7 +56,7 @@ pub enum FrameError {
 /// A frame whose checksum has been verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Board address; 0 on the machine link.
+    /// The board's address; on the machine link whether it is sealed.
     pub address: u8,
     /// Which message.
     pub kind: u8,
@@ -119,12 +120,32 @@ pub fn write<M: Message>(
     message: &M,
     out: &mut [u8],
 ) -> Result<usize, CodecError> {
+    let encode = |payload: &mut [u8]| codec::encode(message, payload);
+    let len = write_body([address, M::KIND, M::REVISION], sequence, out, encode)?;
+    finish(len, out)
+}
+
+/// Writes header (address, kind, revision; sequence) and payload; their length is returned.
+pub(crate) fn write_body(
+    [address, kind, revision]: [u8; 3],
+    sequence: u32,
+    out: &mut [u8],
+    payload: impl FnOnce(&mut [u8]) -> Result<usize, CodecError>,
+) -> Result<usize, CodecError> {
     let (header, rest) = out.split_first_chunk_mut::<HEADER_LEN>().ok_or(CodecError::Full)?;
     let [s0, s1, s2, s3] = sequence.to_le_bytes();
-    *header = [address, M::KIND, M::REVISION, s0, s1, s2, s3];
-    let body_len = HEADER_LEN + codec::encode(message, rest)?;
-    let (body, rest) = out.split_at_mut_checked(body_len).ok_or(CodecError::Full)?;
-    let crc = rest.first_chunk_mut::<CRC_LEN>().ok_or(CodecError::Full)?;
-    *crc = CRC.checksum(body).to_le_bytes();
-    Ok(body_len + CRC_LEN)
+    *header = [address, kind, revision, s0, s1, s2, s3];
+    Ok(HEADER_LEN + payload(rest)?)
+}
+
+/// Puts the checksum behind the first `len` bytes; the frame's length is returned.
+pub(crate) fn finish(len: usize, out: &mut [u8]) -> Result<usize, CodecError> {
+    let (body, rest) = out.split_at_mut_checked(len).ok_or(CodecError::Full)?;
+    *rest.first_chunk_mut::<CRC_LEN>().ok_or(CodecError::Full)? = CRC.checksum(body).to_le_bytes();
+    Ok(len + CRC_LEN)
+}
+
+/// Everything of a frame but the checksum.
+pub(crate) fn body(bytes: &[u8]) -> Result<&[u8], FrameError> {
+    bytes.split_last_chunk::<CRC_LEN>().map(|(body, _)| body).ok_or(FrameError::Short)
 }

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! open_number {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal,)* }) => {
+macro_rules! open_number_of {
+    ($int:ty, $(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $number:literal $text:literal,)* }) => {
         $(#[$doc])*
         ///
         /// An open number: a newer peer may send one that is not listed here, and it is carried faithfully.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub u8);
+        pub struct $name(pub $int);
 
         impl $name {
             $($(#[$vdoc])* pub const $variant: Self = Self($number);)*
@@ -36,7 +36,19 @@ macro_rules! open_number {
         }
     };
 }
+
+/// An open number of one byte.
+macro_rules! open_number {
+    ($($rest:tt)*) => { $crate::outcome::open_number_of! { u8, $($rest)* } };
+}
+
+/// An open number of two bytes.
+macro_rules! open_number_u16 {
+    ($($rest:tt)*) => { $crate::outcome::open_number_of! { u16, $($rest)* } };
+}
 pub(crate) use open_number;
+pub(crate) use open_number_of;
+pub(crate) use open_number_u16;
 
 open_number! {
     /// Why a line was not started, or a machine is not ready.

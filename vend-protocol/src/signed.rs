@@ -16,6 +16,10 @@ use crate::{
 pub const MAX_LINES: usize = 8;
 /// The longest signed body, in bytes.
 pub const BODY_MAX: usize = 384;
+/// The most message kinds whose revisions a hello or its answer lists.
+pub const REVISIONS_MAX: usize = 8;
+/// The most keys of a key list.
+pub const KEYS_MAX: usize = 4;
 
 /// An Ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,8 @@ pub struct HelloBody {
     pub enrolment: EnrolmentId,
     /// Fresh for this hello; the answer echoes it.
     pub nonce: Nonce,
+    /// A fresh X25519 key, from which the session's keys are agreed.
+    pub ephemeral: [u8; 32],
     /// The journal that its receipts are numbered in.
     pub journal: JournalId,
     /// The highest authorization sequence it has used up; 0: none.
@@ -75,8 +81,12 @@ pub struct HelloBody {
     pub last_receipt: u64,
     /// The planogram it sells from; 0: none.
     pub plan: PlanVersion,
-    /// Highest revision of each money message it understands.
-    pub revisions: List<Revision, 8>,
+    /// The configuration it goes by; 0: the one it was built with.
+    pub config: u32,
+    /// The key list it goes by.
+    pub key_list: u32,
+    /// Highest revision of each money message it reads.
+    pub revisions: List<Revision, REVISIONS_MAX>,
     /// Longest frame it takes, in bytes.
     pub frame_max: u16,
     /// Most lines of an order.
@@ -101,16 +111,29 @@ pub struct AcceptedBody {
     pub enrolment: EnrolmentId,
     /// The hello's nonce.
     pub nonce: Nonce,
+    /// A fresh X25519 key, from which the session's keys are agreed.
+    pub ephemeral: [u8; 32],
     /// Milliseconds since 1970, UTC.
     pub server_time_ms: u64,
     /// The last receipt of the hello's journal up to which the server has every one; 0: none.
     pub receipt_watermark: u64,
     /// The highest sequence the server has issued to this enrolment; 0: none.
     pub issued_seq: u64,
+    /// Sequences up to this one are used up, whatever the machine's journal says: they belong to a board that was replaced; 0:
+    /// none.
+    pub floor_seq: u64,
     /// The planogram the machine should sell from.
     pub plan: PlanVersion,
+    /// The configuration it should go by.
+    pub config: u32,
+    /// The newest key list.
+    pub key_list: u32,
     /// Send something at least this often, in seconds.
     pub keepalive_s: u16,
+    /// Highest revision of each money message the server reads.
+    pub revisions: List<Revision, REVISIONS_MAX>,
+    /// Longest frame it takes, in bytes.
+    pub frame_max: u16,
 }
 
 /// One line that an authorization permits.
@@ -209,6 +232,71 @@ pub struct ReceiptBody {
     pub lines: List<ReceiptLine, MAX_LINES>,
 }
 
+/// Truth that a machine learned after its receipt: an outcome that was unknown, or a fall that came late. Part of the chain of
+/// receipts, with a number of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AmendmentBody {
+    /// Whose key signs it.
+    pub enrolment: EnrolmentId,
+    /// The journal it is in.
+    pub journal: JournalId,
+    /// Its number there.
+    pub number: ReceiptNo,
+    /// The hash of the receipt or amendment before it.
+    pub previous: ReceiptHash,
+    /// The receipt whose line it is about.
+    pub amends: ReceiptNo,
+    /// Which line of it, from 0.
+    pub line: u8,
+    /// The facts as they are known now.
+    pub outcome: Outcome,
+    /// When it was written, in milliseconds since 1970, UTC; 0: the machine had no clock.
+    pub at_ms: u64,
+}
+
+/// What a technician may do at a machine. Signed by an online key; may be issued ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantBody {
+    /// Its identifier, in the receipts of what was done under it.
+    pub id: [u8; 16],
+    /// At which machine.
+    pub enrolment: EnrolmentId,
+    /// Not before, in milliseconds since 1970, UTC.
+    pub not_before_ms: u64,
+    /// Not after.
+    pub expires_ms: u64,
+    /// Vends it permits, in all.
+    pub vends: u16,
+}
+
+/// One image of a firmware update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its version, rising.
+    pub version: u32,
+    /// Its length, in bytes.
+    pub size: u32,
+    /// SHA-512 over all of it, first 32 bytes.
+    pub hash: [u8; 32],
+}
+
+/// A firmware update: images that belong together. Signed by the maker's firmware key, which signs nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestBody {
+    /// Strictly rising.
+    pub version: u32,
+    /// The board it is for.
+    pub hardware: Text<24>,
+    /// The main board's image.
+    pub main: Image,
+    /// The control board's, if it changes too. It is put in first.
+    pub control: Option<Image>,
+    /// The format of the journal that the image writes.
+    pub journal_format: u8,
+    /// The lowest manifest from which it can be put in.
+    pub from_version: u32,
+}
+
 /// A machine asks to be enrolled; signed with the key it asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimBody {
@@ -234,7 +322,7 @@ pub struct KeyListBody {
     /// Not valid after.
     pub expires_ms: u64,
     /// The keys; one that is missing is revoked.
-    pub keys: List<[u8; 32], 4>,
+    pub keys: List<[u8; 32], KEYS_MAX>,
 }
 
 /// A claim granted; signed by an online key.

@@ -192,7 +192,9 @@ mod tests {
     fn an_end_refuses_its_own_kind_of_messages() {
         let (mut machine, mut server) = pair();
         let mut out = [0; 64];
-        let len = server.send(&Rejected { code: 1, retry_s: 5 }, &mut out).unwrap();
+        let len = server
+            .send(&Rejected { code: crate::machine_link::Rejection::UNKNOWN, retry_s: 5 }, &mut out)
+            .unwrap();
         assert!(matches!(machine.receive(0, &out[..len]), Ok(Received::Message(_))));
         let (_, mut other_server) = pair();
         assert_eq!(other_server.receive(0, &out[..len]), Err(SessionError::OutOfTurn(kind::REJECTED)));

@@ -12,8 +12,8 @@ use vend_protocol::{
     frame::{Frame, MACHINE_FRAME_MAX, Message},
     machine_link::{
         Accepted, Authorization, Busy, End, Hello, LateDrop, PLAN_PART_ENTRIES, PlanApplied, PlanEntry,
-        PlanPart, Readiness, Ready, Receipt, Received, Rejected, Session, Settled, Taken, Unsupported, Void,
-        kind,
+        PlanPart, Readiness, Ready, Receipt, Received, Rejected, Rejection, Session, Settled, Taken,
+        Unsupported, Void, kind,
     },
     signed::{AcceptedBody, HelloBody, Signed},
 };
@@ -59,13 +59,6 @@ impl Link {
             }
         }
     }
-}
-
-/// The codes of [`Rejected`].
-mod rejected {
-    pub(super) const UNKNOWN: u8 = 1;
-    pub(super) const SIGNATURE: u8 = 3;
-    pub(super) const LOGIN: u8 = 4;
 }
 
 fn refuse(reason: impl std::fmt::Display) -> HandlerError {
@@ -212,17 +205,23 @@ impl Engine {
             link.send(&Rejected { code, retry_s: 30 });
             Ok(())
         };
-        let Some((id, key, issued_seq, plan)) = row else { return reject(rejected::UNKNOWN) };
+        let Some((id, key, issued_seq, plan)) = row else { return reject(Rejection::UNKNOWN) };
         let key = key.as_slice().try_into().ok().and_then(|key| PublicKey::from_bytes(key).ok());
         let key = key.ok_or(EngineError::Row("enrolments"))?;
-        let Ok(body) = key.verify::<HelloBody>(&hello.0) else { return reject(rejected::SIGNATURE) };
+        let Ok(body) = key.verify::<HelloBody>(&hello.0) else { return reject(Rejection::SIGNATURE) };
         if body.machine != machine || body.enrolment != key.fingerprint() {
-            return reject(rejected::LOGIN);
+            return reject(Rejection::LOGIN);
         }
         let watermark = self.welcome(machine, &id, &body, issued_seq).await?;
         let accepted = self.inner.keys.online.sign(&AcceptedBody {
             enrolment: body.enrolment,
             nonce: body.nonce,
+            ephemeral: [0; 32],
+            floor_seq: 0,
+            config: 0,
+            key_list: 0,
+            revisions: List::default(),
+            frame_max: 1024,
             server_time_ms: u64::try_from(now_ms()).unwrap_or(0),
             receipt_watermark: watermark,
             issued_seq: u64::try_from(issued_seq).unwrap_or(0).max(body.used_seq),
@@ -336,6 +335,7 @@ impl Engine {
                 slot: SlotId::new(u64::try_from(slot).ok()?).ok()?,
                 product: ProductId::new(u64::try_from(product).ok()?).ok()?,
                 price_minor: u32::try_from(price).ok()?,
+                capacity: 0,
                 name: Text::truncated(&name),
             })
         });

@@ -304,6 +304,12 @@ impl Server {
         let mut body = AcceptedBody {
             enrolment: hello.enrolment,
             nonce: hello.nonce,
+            ephemeral: [0; 32],
+            floor_seq: 0,
+            config: 0,
+            key_list: 0,
+            revisions: List::default(),
+            frame_max: 1024,
             server_time_ms: EPOCH_MS + now_ms + self.clock_ahead_ms,
             receipt_watermark: if self.deaf { 0 } else { watermark },
             issued_seq: 0,
@@ -332,6 +338,7 @@ impl Server {
                 slot: line.slot,
                 product: line.product,
                 price_minor: line.price_minor,
+                capacity: 0,
                 name: Text::truncated("Water"),
             }
         });
