@@ -1,14 +1,19 @@
 //! The repository's own tasks: `cargo xtask test` is the whole suite.
 
+mod bench;
 mod command;
+mod elf;
+mod options;
 mod steps;
 mod summary;
+mod toolchain;
 mod workspace;
 
 use std::{env, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use options::Options;
 use steps::{STEPS, Step};
 use summary::Summary;
 use workspace::Workspace;
@@ -18,13 +23,17 @@ The repository's own tasks.
 
 Usage: cargo xtask test [--only STEP[,STEP]]... [--list] [--offline]
        cargo xtask kills [COUNT [FAULTS]]
+       cargo xtask size [--top COUNT] [--json FILE] [--offline]
 
 test          run every step in order; the first that fails ends the run
 kills         kill the demo COUNT times (10) at any moment, start it again on the same data, and keep the books of all;
               FAULTS is none, default (the default) or heavy
+size          what the wire weighs on a Cortex-M4, per role and beside its limit, and every panic in it;
+              --top lists the heaviest symbols
 
 --only STEP   run these steps only
 --list        name the steps and say what each does
+--json FILE   write the figures to a file
 --offline     let cargo use what it has already downloaded, and install nothing
 
 `CI=true` in the environment turns incremental compilation off.";
@@ -39,8 +48,10 @@ struct Wanted {
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    if args.first().is_some_and(|task| task == "kills") {
-        return ended(kills(&args));
+    match args.split_first() {
+        Some((task, _)) if task == "kills" => return ended(kills(&args)),
+        Some((task, options)) if task == "size" => return ended(size(options)),
+        _ => {}
     }
     match parse(&args) {
         Ok(None) => {
@@ -70,6 +81,12 @@ fn kills(args: &[String]) -> Result<bool> {
     let count = args.get(1).map_or(Ok(10), |count| count.parse()).context("COUNT is a number")?;
     let faults = args.get(2).map_or("default", String::as_str);
     steps::kills::run(&Workspace::read(false)?, count, faults)?;
+    Ok(true)
+}
+
+fn size(options: &[String]) -> Result<bool> {
+    let options = Options::parse(options)?;
+    steps::size::run(&Workspace::read(options.offline)?, &options)?;
     Ok(true)
 }
 

@@ -4,12 +4,13 @@ mod build;
 mod demo;
 mod device;
 pub(crate) mod kills;
+pub(crate) mod size;
 mod tests;
 mod tidy;
 
 use anyhow::Result;
 
-use crate::{summary::Summary, workspace::Workspace};
+use crate::{options::Options, summary::Summary, workspace::Workspace};
 
 /// One step.
 pub(crate) struct Step {
@@ -55,6 +56,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "device",
         about: "the device crates build for a Cortex-M4 (thumbv7em-none-eabihf, release)",
         run: |workspace, _| device::build(workspace),
+    },
+    Step {
+        name: "size",
+        about: "what the wire weighs on a Cortex-M4 is within its limits, and no decoder can panic (`cargo xtask size`)",
+        run: |workspace, _| size::run(workspace, &Options::default()),
     },
     Step {
         name: "docs",
