@@ -7,7 +7,11 @@
 macro_rules! downlink {
     ($each:ident) => {
         $crate::list!($each, machine_link,
-            Accepted Rejected Prepare Authorization Void Acknowledgement PlanPart Unsupported ClaimGranted
+            Accepted Pending Rejected Unsupported Clock KeyList ClaimGranted
+            Prepare Authorization Void Acknowledgement
+            Quote ShowCode HideCode
+            PlanPart StockSet DeviceConfig LaneConfigPart
+            Noted Command UpdateOffer Chunk
         )
     };
 }
@@ -17,7 +21,12 @@ macro_rules! downlink {
 macro_rules! uplink {
     ($each:ident) => {
         $crate::list!($each, machine_link,
-            Hello Ready Taken Receipt Settled Busy PlanApplied LateDrop Unsupported Claim
+            Hello Unsupported ClockRequest KeyListApplied Claim
+            Ready Taken Busy Settled Receipt Amendment LateDrop
+            OrderRequest OrderCancel
+            PlanApplied StockReport ConfigApplied
+            Telemetry Fault SecurityEvent LogLine
+            CommandResult ChunkRequest UpdateVerdict
         )
     };
 }
@@ -42,7 +51,9 @@ macro_rules! answers {
 #[macro_export]
 macro_rules! downlink_bodies {
     ($each:ident) => {
-        $crate::list!($each, signed, AcceptedBody AuthorizationBody VoidBody KeyListBody EnrolmentBody)
+        $crate::list!($each, signed,
+            AcceptedBody AuthorizationBody VoidBody KeyListBody EnrolmentBody GrantBody ManifestBody
+        )
     };
 }
 
@@ -50,7 +61,7 @@ macro_rules! downlink_bodies {
 #[macro_export]
 macro_rules! uplink_bodies {
     ($each:ident) => {
-        $crate::list!($each, signed, HelloBody ReceiptBody ClaimBody)
+        $crate::list!($each, signed, HelloBody ReceiptBody AmendmentBody ClaimBody)
     };
 }
 

@@ -4,40 +4,43 @@
 #![no_std]
 #![no_main]
 
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use vend_mcu::{decode_body, decode_message, encode_body, given, outgoing, received, used};
 use vend_protocol::{
     cobs::Decoder,
     control_link::Master,
     frame::{CONTROL_FRAME_MAX, Frame, Message},
-    machine_link::{End, Received, Session},
+    machine_link::{Channel, End, MAC_LEN, Received, Seal},
 };
 
 #[unsafe(no_mangle)]
 extern "C" fn main() {
-    let mut session = Session::new(End::Machine, *given(), *given());
+    let mut channel = Channel::new(End::Machine, *given(), *given());
     let mut master = Master::new(*given(), *given());
     let mut line = Decoder::<CONTROL_FRAME_MAX>::new();
     loop {
         let now_ms = *given();
-        machine_link(&mut session, now_ms);
+        machine_link(&mut channel, now_ms);
         control_link(&mut master, &mut line, now_ms);
     }
 }
 
 #[inline(never)]
-fn machine_link(session: &mut Session, now_ms: u64) {
-    used(&session.handle_timeout(now_ms));
-    used(&session.poll_timeout());
-    match session.receive(now_ms, received()) {
+fn machine_link(channel: &mut Channel<Mac>, now_ms: u64) {
+    used(&channel.handle_timeout(now_ms));
+    used(&channel.poll_timeout());
+    match channel.receive(now_ms, received()) {
         Ok(Received::Message(frame)) => downlink(&frame),
         other => used(&other),
     }
     if *given() {
-        session.open();
+        channel.open(Mac { ours: *given(), theirs: *given() }, *given());
     }
     macro_rules! send {
         ($message:ty) => {
-            send_message::<$message>(session);
+            send_message::<$message>(channel);
         };
     }
     macro_rules! encode {
@@ -81,6 +84,33 @@ fn control_link(master: &mut Master, line: &mut Decoder<CONTROL_FRAME_MAX>, now_
 }
 
 #[inline(never)]
-fn send_message<M: Message + 'static>(session: &mut Session) {
-    used(&session.send(given::<M>(), outgoing()));
+fn send_message<M: Message + 'static>(channel: &mut Channel<Mac>) {
+    used(&channel.send(given::<M>(), outgoing()));
+}
+
+/// Stands in for the keys of `vend-payments`: the same code, HMAC-SHA-256 cut to 16 bytes.
+struct Mac {
+    ours: [u8; 32],
+    theirs: [u8; 32],
+}
+
+impl Seal for Mac {
+    fn seal(&self, message: &[u8]) -> [u8; MAC_LEN] {
+        code(&self.ours, message)
+    }
+
+    fn verify(&self, message: &[u8], expected: &[u8; MAC_LEN]) -> bool {
+        code(&self.theirs, message).ct_eq(expected).into()
+    }
+}
+
+#[inline(never)]
+fn code(key: &[u8; 32], message: &[u8]) -> [u8; MAC_LEN] {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; MAC_LEN] };
+    mac.update(message);
+    let mut code = [0; MAC_LEN];
+    for (to, from) in code.iter_mut().zip(mac.finalize().into_bytes()) {
+        *to = from;
+    }
+    code
 }
