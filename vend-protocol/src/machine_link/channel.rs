@@ -160,7 +160,7 @@ impl<S: Seal> Channel<S> {
         })
     }
 
-    fn send_with(
+    pub(super) fn send_with(
         &mut self,
         kind: u8,
         revision: u8,
@@ -185,6 +185,11 @@ impl<S: Seal> Channel<S> {
         let len = frame::finish(body_len, out)?;
         self.sent = sequence;
         Ok(len)
+    }
+
+    /// The sequence of the last message sent.
+    pub(super) const fn last_sent(&self) -> u32 {
+        self.sent
     }
 
     /// Takes a received frame.

@@ -59,3 +59,8 @@ pub const fn is_handshake(kind: u8) -> bool {
 pub const fn is_money(kind: u8) -> bool {
     matches!(kind, RECEIPT | AMENDMENT | AUTHORIZATION | VOID | ACKNOWLEDGEMENT)
 }
+
+/// Whether this crate has a message of this kind and revision.
+pub const fn is_known(kind: u8, revision: u8) -> bool {
+    revision == 1 && matches!(kind, HELLO..=CLOCK_REQUEST | UNSUPPORTED | ACCEPTED..=CLOCK)
+}

@@ -8,14 +8,29 @@
 
 mod channel;
 pub mod kind;
+mod machine;
 mod messages;
+mod outbox;
 mod seal;
+mod server;
 mod session;
+#[cfg(test)]
+mod tests;
+mod window;
 
-pub use channel::{Channel, LinkError};
+pub use channel::{Channel, End, LinkError, Received};
+pub use machine::{MachineEvent, MachineSession};
 pub use messages::*;
+pub use outbox::{Class, OutboxFull};
 pub use seal::{MAC_LEN, Seal};
-pub use session::{End, Received, Session, SessionError};
+pub use server::{ServerEvent, ServerSession};
+pub use session::{Session, SessionError};
+pub use window::{Chained, ChainedKind, MoneyCursor, Next};
+
+use crate::frame::Message;
+
+const RECEIPT_REVISION: u8 = <Receipt as Message>::REVISION;
+const AMENDMENT_REVISION: u8 = <Amendment as Message>::REVISION;
 
 /// The header's first byte of a frame that carries no code: the handshake, and what goes over HTTP.
 pub const PLAIN: u8 = 0;

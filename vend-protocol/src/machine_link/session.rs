@@ -5,16 +5,7 @@ use crate::{
     frame::{self, Frame, FrameError, Message},
 };
 
-use super::kind;
-
-/// Which end of the link a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The machine's: it sends the hello.
-    Machine,
-    /// The server's.
-    Server,
-}
+use super::{End, Received, kind};
 
 /// Why a connection must be closed. Nothing that was not acknowledged is lost by it: the next connection resends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,15 +34,6 @@ pub enum SessionError {
     /// The message does not fit into the buffer.
     #[error(transparent)]
     Codec(#[from] CodecError),
-}
-
-/// What came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received<'a> {
-    /// A new message.
-    Message(Frame<'a>),
-    /// One that was received before: the transport doubled it. It has no effect.
-    Repeat,
 }
 
 /// Counts, orders and times the messages of one connection. A new connection is a new session.
