@@ -23,7 +23,7 @@ pub fn sample<T: DeserializeOwned>(number: u64) -> T {
         .unwrap_or_else(|| panic!("no draw gives a {}", std::any::type_name::<T>()))
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, and every seed is good.
+/// `SplitMix64` (Steele, Lea and Flood, 2014): small, and every seed is good.
 struct Dice(u64);
 
 impl Dice {

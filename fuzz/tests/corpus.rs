@@ -97,7 +97,9 @@ fn last(name: &str) -> String {
 
 fn read_all(path: &Path, text: &mut String) {
     if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| read_all(&entry.unwrap().path(), text));
+        for entry in fs::read_dir(path).unwrap() {
+            read_all(&entry.unwrap().path(), text);
+        }
     } else {
         text.push_str(&fs::read_to_string(path).unwrap());
     }

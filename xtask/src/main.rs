@@ -23,11 +23,14 @@ The repository's own tasks.
 
 Usage: cargo xtask test [--only STEP[,STEP]]... [--list] [--offline]
        cargo xtask kills [COUNT [FAULTS]]
+       cargo xtask fuzz [TARGET] [--seconds COUNT] [--seed NUMBER] [--keep] [--input FILE] [--offline]
        cargo xtask size [--top COUNT] [--json FILE] [--offline]
 
 test          run every step in order; the first that fails ends the run
 kills         kill the demo COUNT times (10) at any moment, start it again on the same data, and keep the books of all;
               FAULTS is none, default (the default) or heavy
+fuzz          fuzz the wire for COUNT seconds (300) in all; --input runs one input of TARGET, --keep adds to the corpus what
+              reaches new code
 size          what the wire weighs on a Cortex-M4, per role and beside its limit, and every panic in it;
               --top lists the heaviest symbols
 
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.split_first() {
         Some((task, _)) if task == "kills" => return ended(kills(&args)),
+        Some((task, options)) if task == "fuzz" => {
+            return ended(steps::fuzz::command(options).map(|()| true));
+        }
         Some((task, options)) if task == "size" => return ended(size(options)),
         _ => {}
     }

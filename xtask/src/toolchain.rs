@@ -93,9 +93,9 @@ fn linker() -> Result<Option<PathBuf>> {
     Ok(own.chain([DEBIAN_LINKER.into()]).find(|path| path.exists()))
 }
 
-fn emulator() -> bool {
+fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|dir| dir.join(EMULATOR).exists())
+    env::split_paths(&path).any(|dir| dir.join(program).exists())
 }
 
 /// Something the steps need.
@@ -108,7 +108,7 @@ struct Need {
     instead: &'static str,
 }
 
-fn needs() -> Result<[Need; 3]> {
+fn needs() -> Result<[Need; 4]> {
     Ok([
         Need {
             what: "a compiler for thumbv7em-none-eabihf",
@@ -124,9 +124,15 @@ fn needs() -> Result<[Need; 3]> {
         },
         Need {
             what: "an emulator for it (qemu-system-arm)",
-            there: emulator(),
+            there: on_path(EMULATOR),
             packages: "qemu-system-arm",
             instead: "https://www.qemu.org/download/",
+        },
+        Need {
+            what: "a C++ compiler, for libFuzzer",
+            there: env::var_os("CXX").is_some() || on_path("c++"),
+            packages: "g++",
+            instead: "g++ or clang++, as `c++` on PATH or in CXX",
         },
     ])
 }

@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod device;
+pub(crate) mod fuzz;
 pub(crate) mod kills;
 pub(crate) mod size;
 mod tests;
@@ -68,6 +69,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: |workspace, _| build::docs(workspace),
     },
     Step { name: "tests", about: "all tests, then all examples in the documentation", run: tests::run },
+    Step {
+        name: "fuzz",
+        about: "the wire fuzzed for five minutes, from a corpus that holds (`cargo xtask fuzz` for more)",
+        run: fuzz::step,
+    },
     Step {
         name: "demo",
         about: "50 sales of the whole stack with faults; the books must balance",
