@@ -15,6 +15,7 @@ pub mod keys;
 #[cfg(feature = "wallet")]
 pub mod mint;
 pub mod receipt;
+pub mod session;
 pub mod signed;
 
 #[cfg(test)]

@@ -162,6 +162,12 @@ impl fmt::Debug for Signer {
     }
 }
 
+/// The hash of a signed body: SHA-512 over tag and body, first 32 bytes. It covers what was signed and not the signature,
+/// which a key holder could make anew.
+pub fn body_hash<B: Body>(signed: &Signed) -> [u8; 32] {
+    prefix(&Sha512::new().chain_update(B::TAG).chain_update(&*signed.body).finalize())
+}
+
 fn tagged<'a>(
     tag: &[u8; TAG_LEN],
     body: &Bytes<BODY_MAX>,
@@ -176,9 +182,12 @@ fn tagged<'a>(
 
 /// The first `N` bytes of the SHA-512 of a key.
 fn digest_prefix<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let digest = Sha512::digest(bytes);
+    prefix(&Sha512::digest(bytes))
+}
+
+fn prefix<const N: usize>(digest: &[u8]) -> [u8; N] {
     let mut prefix = [0; N];
-    for (place, byte) in prefix.iter_mut().zip(digest.iter()) {
+    for (place, byte) in prefix.iter_mut().zip(digest) {
         *place = *byte;
     }
     prefix
