@@ -71,7 +71,8 @@ impl<const N: usize> Deref for Text<N> {
 
 impl<const N: usize> PartialEq for Text<N> {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        // Without looking at the bytes as text, which would check them again.
+        self.bytes.get(..self.len) == other.bytes.get(..other.len)
     }
 }
 
@@ -103,7 +104,7 @@ impl<'de, const N: usize> Deserialize<'de> for Text<N> {
             type Value = Text<N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "at most {N} bytes of text")
+                f.write_str("a short text")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<N>, E> {
@@ -194,7 +195,7 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
             type Value = Bytes<N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "at most {N} bytes")
+                f.write_str("a few bytes")
             }
 
             fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes<N>, E> {
@@ -305,7 +306,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
             type Value = List<T, N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "at most {N} items")
+                f.write_str("a short list")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T, N>, A::Error> {

@@ -8,6 +8,7 @@
 //! A message consists of `bool`, `u8` to `u64`, `i8` to `i64`, text, bytes, options, units, sequences, tuples,
 //! structs and enums. Floats, `char`, maps and 128-bit integers are [`CodecError::Unsupported`] when they are read.
 
+pub mod raw;
 mod reader;
 mod refusal;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor},
 };
 
-use super::refusal::Refusal;
+use super::{raw, refusal::Refusal};
 
 type Result<T> = core::result::Result<T, Refusal>;
 
@@ -104,6 +104,11 @@ impl<'de> Reader<'de> {
     #[inline(never)]
     fn slice(&mut self) -> Result<&'de [u8]> {
         let len = self.length()?;
+        self.take(len)
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&'de [u8]> {
         let (slice, rest) = self.bytes.split_at_checked(len).ok_or(Refusal::Invalid)?;
         self.bytes = rest;
         Ok(slice)
@@ -237,10 +242,13 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     #[inline]
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         len: usize,
         visitor: V,
     ) -> Result<V::Value> {
+        if name == raw::NAME {
+            return visitor.visit_borrowed_bytes(self.take(len)?);
+        }
         self.deserialize_tuple(len, visitor)
     }
 

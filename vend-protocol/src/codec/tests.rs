@@ -46,6 +46,8 @@ struct All {
     integers: Integers,
     maybe: Option<(Option<i16>,)>,
     array: [u8; 3],
+    #[serde(with = "raw")]
+    raw: [u8; 40],
     ids: (SlotId, AuthSeq, Currency, EnrolmentId),
     shapes: List<Shape, 3>,
     last: ((), Unit, Newtype),
@@ -66,7 +68,7 @@ fn agrees_for_all(bytes: &[u8]) {
     macro_rules! each {
         ($($type:ty),* $(,)?) => { $(agrees::<$type>(bytes);)* };
     }
-    each!((), bool, u8, u16, u32, u64, i8, i16, i32, i64, Unit, Newtype, (u8, u16), [u32; 2], [u8; 32]);
+    each!((), bool, u8, u16, u32, u64, i8, i16, i32, i64, Unit, Newtype, (u8, u16), [u32; 2], [u8; 32], Raw);
     each!(Option<u8>, Option<Option<u16>>, Option<()>, Text<4>, Bytes<4>, List<u16, 2>, List<Text<3>, 2>);
     each!(SlotId, AuthSeq, Currency, EnrolmentId, Signature, Integers, Wire, Shape, List<Shape, 3>, All);
 }
@@ -112,6 +114,7 @@ prop_compose! {
         integers in integers(),
         maybe in any::<Option<(Option<i16>,)>>(),
         array in any::<[u8; 3]>(),
+        raw in any::<[u8; 40]>(),
         slot in 1..=999_u64,
         seq in integer(),
         enrolment in any::<[u8; 16]>(),
@@ -120,7 +123,7 @@ prop_compose! {
     ) -> All {
         let ids = (SlotId::new(slot).unwrap(), AuthSeq::new(seq.max(1)).unwrap(), Currency::JPY, EnrolmentId(enrolment));
         let shapes = List::try_from_iter(shapes).unwrap();
-        All { flag, integers, maybe, array, ids, shapes, last: ((), Unit, Newtype(newtype)) }
+        All { flag, integers, maybe, array, raw, ids, shapes, last: ((), Unit, Newtype(newtype)) }
     }
 }
 
@@ -303,6 +306,19 @@ fn text_is_utf_8_and_fits() {
     assert_eq!(decode::<Text<1>>(&[2, b'a', b'b']), Err(Invalid));
     assert_eq!(decode::<Bytes<1>>(&[2, 0, 0]), Err(Invalid));
     assert_eq!(decode::<List<u8, 1>>(&[2, 0, 0]), Err(Invalid));
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Raw(#[serde(with = "raw")] [u8; 3]);
+
+#[test]
+fn raw_bytes_are_on_the_wire_as_serde_writes_them() {
+    assert_eq!(encoded(&Raw([1, 2, 0x80])), encoded(&[1, 2, 0x80_u8]));
+    assert_eq!(decode::<Raw>(&[1, 2, 0x80]), Ok(Raw([1, 2, 0x80])));
+    assert_eq!(decode::<Raw>(&[1, 2]), Err(Invalid));
+    assert_eq!(decode::<Raw>(&[1, 2, 3, 4]), Err(NotCanonical));
+    let elsewhere = postcard::take_from_bytes::<Raw>(&[1, 2, 3, 4]);
+    assert_eq!(elsewhere, Ok((Raw([1, 2, 3]), &[4_u8][..])), "a reader that does not know the name");
 }
 
 /// A container that goes by the hint and takes as many units as it is told.
