@@ -20,7 +20,7 @@ const SUITE_SECONDS: u64 = 300;
 
 /// What tells libFuzzer where it has been. These passes are LLVM's own and need no nightly compiler. No sanitizer of
 /// addresses beside them: there is no unsafe code in what is fuzzed, and it would halve the speed.
-const RUSTFLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
