@@ -2,12 +2,12 @@
 //!
 //! Each macro calls another one with its list, so that an image says once what it does with every message.
 
-/// Machine link, server to machine.
+/// Machine link, server to machine: what a session passes on.
 #[macro_export]
-macro_rules! downlink {
+macro_rules! downlink_passed_on {
     ($each:ident) => {
         $crate::list!($each, machine_link,
-            Accepted Pending Rejected Unsupported Clock KeyList ClaimGranted
+            KeyList ClaimGranted
             Prepare Authorization Void Acknowledgement
             Quote ShowCode HideCode
             PlanPart StockSet DeviceConfig LaneConfigPart
@@ -16,18 +16,34 @@ macro_rules! downlink {
     };
 }
 
-/// Machine link, machine to server.
+/// Machine link, server to machine: what a session decodes itself.
 #[macro_export]
-macro_rules! uplink {
+macro_rules! downlink_in_session {
+    ($each:ident) => {
+        $crate::list!($each, machine_link, Accepted Pending Rejected Clock)
+    };
+}
+
+/// Machine link, machine to server: what a firmware queues in its session.
+#[macro_export]
+macro_rules! uplink_queued {
     ($each:ident) => {
         $crate::list!($each, machine_link,
-            Hello Unsupported ClockRequest KeyListApplied Claim
-            Ready Taken Busy Settled Receipt Amendment LateDrop
+            KeyListApplied
+            Ready Taken Busy Settled LateDrop
             OrderRequest OrderCancel
             PlanApplied StockReport ConfigApplied
             Telemetry Fault SecurityEvent LogLine
             CommandResult ChunkRequest UpdateVerdict
         )
+    };
+}
+
+/// Machine link, machine to server or both ways: what a session makes itself, or takes from the journal; and the claim.
+#[macro_export]
+macro_rules! uplink_in_session {
+    ($each:ident) => {
+        $crate::list!($each, machine_link, Hello Receipt Amendment ClockRequest Unsupported Claim)
     };
 }
 

@@ -14,8 +14,10 @@ extern "C" fn main() {
             decode_message::<$message>(&frame);
         };
     }
-    vend_mcu::downlink!(decode);
-    vend_mcu::uplink!(decode);
+    vend_mcu::downlink_passed_on!(decode);
+    vend_mcu::downlink_in_session!(decode);
+    vend_mcu::uplink_queued!(decode);
+    vend_mcu::uplink_in_session!(decode);
     vend_mcu::requests!(decode);
     vend_mcu::answers!(decode);
 

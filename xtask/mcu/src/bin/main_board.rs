@@ -1,46 +1,56 @@
 //! A main board's part in both links: decodes every downlink message and every answer of a control board, encodes every
-//! uplink message and every request, in the sessions of both links.
+//! uplink message and every request, in the sessions of both links and with the machine link's authentication. What
+//! signs, and what agrees on keys, is not here: that is curve arithmetic.
 
 #![no_std]
 #![no_main]
 
-use hmac::{Hmac, KeyInit, Mac as _};
-use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 use vend_mcu::{decode_body, decode_message, encode_body, given, outgoing, received, used};
+use vend_payments::session::SessionSeal;
 use vend_protocol::{
+    ReceiptNo,
     cobs::Decoder,
     control_link::Master,
-    frame::{CONTROL_FRAME_MAX, Frame, Message},
-    machine_link::{Channel, End, MAC_LEN, Received, Seal},
+    frame::{self, CONTROL_FRAME_MAX, Frame, Message},
+    machine_link::{Claim, MachineEvent, MachineSession, MoneyCursor, Next},
 };
+
+/// Eight messages may wait, the longest being one about stock.
+type Session = MachineSession<SessionSeal, 8, 128>;
 
 #[unsafe(no_mangle)]
 extern "C" fn main() {
-    let mut channel = Channel::new(End::Machine, *given(), *given());
+    let mut session = Session::new(*given(), *given());
     let mut master = Master::new(*given(), *given());
     let mut line = Decoder::<CONTROL_FRAME_MAX>::new();
     loop {
         let now_ms = *given();
-        machine_link(&mut channel, now_ms);
+        machine_link(&mut session, now_ms);
         control_link(&mut master, &mut line, now_ms);
     }
 }
 
 #[inline(never)]
-fn machine_link(channel: &mut Channel<Mac>, now_ms: u64) {
-    used(&channel.handle_timeout(now_ms));
-    used(&channel.poll_timeout());
-    match channel.receive(now_ms, received()) {
-        Ok(Received::Message(frame)) => downlink(&frame),
+fn machine_link(session: &mut Session, now_ms: u64) {
+    used(&session.handle_timeout(now_ms));
+    used(&session.poll_timeout());
+    if session.wants_hello(now_ms) {
+        used(&session.greet(now_ms, given(), outgoing()));
+    }
+    match session.handle_frame(now_ms, received()) {
+        Ok(Some(MachineEvent::Accepted(signed))) => {
+            used(&signed);
+            session.open(now_ms, take(), given(), *given());
+        }
+        Ok(Some(MachineEvent::Message(frame))) => {
+            downlink(&frame);
+            session.unsupported(&frame);
+        }
         other => used(&other),
     }
-    if *given() {
-        channel.open(Mac { ours: *given(), theirs: *given() }, *given());
-    }
-    macro_rules! send {
+    macro_rules! queue {
         ($message:ty) => {
-            send_message::<$message>(channel);
+            queue_message::<$message>(session);
         };
     }
     macro_rules! encode {
@@ -48,8 +58,33 @@ fn machine_link(channel: &mut Channel<Mac>, now_ms: u64) {
             encode_body::<$body>();
         };
     }
-    vend_mcu::uplink!(send);
+    vend_mcu::uplink_queued!(queue);
     vend_mcu::uplink_bodies!(encode);
+    used(&session.server_time_ms(now_ms));
+    used(&session.dropped());
+    session.acknowledged(*given());
+    used(&session.poll_transmit(now_ms, &mut Journal, outgoing()));
+    // Over HTTP and not in a session.
+    used(&frame::write::<Claim>(0, 0, given(), outgoing()));
+}
+
+/// A firmware's journal, where money messages wait.
+struct Journal;
+
+impl MoneyCursor for Journal {
+    fn next(&mut self, _: ReceiptNo) -> Next<'_> {
+        take()
+    }
+}
+
+fn take<T: 'static>() -> T {
+    // SAFETY: whoever fills the mailbox gives the value away with it.
+    unsafe { core::ptr::read(given()) }
+}
+
+#[inline(never)]
+fn queue_message<M: Message + 'static>(session: &mut Session) {
+    used(&session.queue(*given(), given::<M>()));
 }
 
 #[inline(never)]
@@ -64,7 +99,7 @@ fn downlink(frame: &Frame<'_>) {
             decode_body::<$body>(received());
         };
     }
-    vend_mcu::downlink!(decode);
+    vend_mcu::downlink_passed_on!(decode);
     vend_mcu::downlink_bodies!(decode_one_body);
 }
 
@@ -81,36 +116,4 @@ fn control_link(master: &mut Master, line: &mut Decoder<CONTROL_FRAME_MAX>, now_
     }
     used(&master.handle_timeout(now_ms));
     used(&master.poll_timeout());
-}
-
-#[inline(never)]
-fn send_message<M: Message + 'static>(channel: &mut Channel<Mac>) {
-    used(&channel.send(given::<M>(), outgoing()));
-}
-
-/// Stands in for the keys of `vend-payments`: the same code, HMAC-SHA-256 cut to 16 bytes.
-struct Mac {
-    ours: [u8; 32],
-    theirs: [u8; 32],
-}
-
-impl Seal for Mac {
-    fn seal(&self, message: &[u8]) -> [u8; MAC_LEN] {
-        code(&self.ours, message)
-    }
-
-    fn verify(&self, message: &[u8], expected: &[u8; MAC_LEN]) -> bool {
-        code(&self.theirs, message).ct_eq(expected).into()
-    }
-}
-
-#[inline(never)]
-fn code(key: &[u8; 32], message: &[u8]) -> [u8; MAC_LEN] {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; MAC_LEN] };
-    mac.update(message);
-    let mut code = [0; MAC_LEN];
-    for (to, from) in code.iter_mut().zip(mac.finalize().into_bytes()) {
-        *to = from;
-    }
-    code
 }
