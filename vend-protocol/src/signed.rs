@@ -23,25 +23,17 @@ pub const KEYS_MAX: usize = 4;
 
 /// An Ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signature([u8; 32], [u8; 32]);
+pub struct Signature(#[serde(with = "crate::codec::raw")] [u8; 64]);
 
 impl Signature {
     /// From its 64 bytes.
-    pub fn from_bytes(bytes: [u8; 64]) -> Self {
-        let mut halves = Self([0; 32], [0; 32]);
-        let (r, s) = bytes.split_at(32);
-        halves.0.copy_from_slice(r);
-        halves.1.copy_from_slice(s);
-        halves
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(bytes)
     }
 
     /// Its 64 bytes.
-    pub fn to_bytes(self) -> [u8; 64] {
-        let mut bytes = [0; 64];
-        let (r, s) = bytes.split_at_mut(32);
-        r.copy_from_slice(&self.0);
-        s.copy_from_slice(&self.1);
-        bytes
+    pub const fn to_bytes(self) -> [u8; 64] {
+        self.0
     }
 }
 
@@ -72,6 +64,7 @@ pub struct HelloBody {
     /// Fresh for this hello; the answer echoes it.
     pub nonce: Nonce,
     /// A fresh X25519 key, from which the session's keys are agreed.
+    #[serde(with = "crate::codec::raw")]
     pub ephemeral: [u8; 32],
     /// The journal that its receipts are numbered in.
     pub journal: JournalId,
@@ -112,6 +105,7 @@ pub struct AcceptedBody {
     /// The hello's nonce.
     pub nonce: Nonce,
     /// A fresh X25519 key, from which the session's keys are agreed.
+    #[serde(with = "crate::codec::raw")]
     pub ephemeral: [u8; 32],
     /// Milliseconds since 1970, UTC.
     pub server_time_ms: u64,
@@ -190,11 +184,13 @@ pub enum Authority {
     /// An offline voucher.
     Voucher {
         /// The voucher's identifier.
+        #[serde(with = "crate::codec::raw")]
         id: [u8; 16],
     },
     /// A technician's grant.
     ServiceGrant {
         /// The grant's identifier.
+        #[serde(with = "crate::codec::raw")]
         id: [u8; 16],
     },
     /// Cash or a card reader at the machine.
@@ -258,6 +254,7 @@ pub struct AmendmentBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantBody {
     /// Its identifier, in the receipts of what was done under it.
+    #[serde(with = "crate::codec::raw")]
     pub id: [u8; 16],
     /// At which machine.
     pub enrolment: EnrolmentId,
@@ -277,6 +274,7 @@ pub struct Image {
     /// Its length, in bytes.
     pub size: u32,
     /// SHA-512 over all of it, first 32 bytes.
+    #[serde(with = "crate::codec::raw")]
     pub hash: [u8; 32],
 }
 
@@ -301,14 +299,18 @@ pub struct ManifestBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimBody {
     /// The key.
+    #[serde(with = "crate::codec::raw")]
     pub public_key: [u8; 32],
     /// Fresh for this claim; repeated claims of one key reuse it.
     pub nonce: Nonce,
     /// SHA-256 of the MQTT login secret, which the machine draws itself and never sends here.
+    #[serde(with = "crate::codec::raw")]
     pub login_hash: [u8; 32],
     /// Which claim code, without telling it.
+    #[serde(with = "crate::codec::raw")]
     pub code_id: [u8; 8],
     /// HMAC-SHA-256 over all the above, under a key derived from the claim code.
+    #[serde(with = "crate::codec::raw")]
     pub code_mac: [u8; 32],
 }
 

@@ -104,6 +104,7 @@ message!(Claim, kind::CLAIM);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimGranted {
     /// The operator's root key; the machine checks it against the fingerprint it was given by the technician.
+    #[serde(with = "crate::codec::raw")]
     pub root_key: [u8; 32],
     /// A [`crate::signed::KeyListBody`] signed by the root key.
     pub key_list: Signed,
