@@ -324,6 +324,7 @@ pub struct KeyListBody {
     /// Not valid after.
     pub expires_ms: u64,
     /// The keys; one that is missing is revoked.
+    #[serde(with = "raw_keys")]
     pub keys: List<[u8; 32], KEYS_MAX>,
 }
 
@@ -336,4 +337,28 @@ pub struct EnrolmentBody {
     pub enrolment: EnrolmentId,
     /// The claim's nonce.
     pub nonce: Nonce,
+}
+
+/// A list of keys, each read and written in one piece, as [`crate::codec::raw`] does it for one.
+mod raw_keys {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::{KEYS_MAX, List};
+
+    #[derive(Clone, Copy, Serialize, Deserialize)]
+    struct Key(#[serde(with = "crate::codec::raw")] [u8; 32]);
+
+    pub(super) fn serialize<S: Serializer>(
+        keys: &List<[u8; 32], KEYS_MAX>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys.iter().map(|key| Key(*key)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<List<[u8; 32], KEYS_MAX>, D::Error> {
+        let keys = List::<Key, KEYS_MAX>::deserialize(deserializer)?;
+        List::try_from_iter(keys.iter().map(|key| key.0)).map_err(D::Error::custom)
+    }
 }
