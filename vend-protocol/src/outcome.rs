@@ -107,6 +107,8 @@ open_number! {
         INTERLOCK = 7 "interlock",
         /// It could not be driven or supervised: its output, home switch or current sense failed.
         DRIVE = 8 "drive, home switch or current sense failed",
+        /// The main board ended it before its time.
+        ABORTED = 9 "aborted",
     }
 }
 

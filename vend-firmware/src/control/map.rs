@@ -1,15 +1,19 @@
 //! The one mapping between the wire's types and `vend-hal`'s.
 
 use vend_hal::{
-    Attempt, BoardStatus, ForgetRefused, LaneId, NotStarted, OpenRefused, SensorState, StartRefused,
-    VendCommand, VendLimits,
+    Attempt, BoardStatus, ForgetRefused, LaneId, NotStarted, OpenRefused, SensorFault, SensorState,
+    StartRefused, VendCommand, VendLimits,
 };
 use vend_protocol::{
-    ConfigHash, DropReport, MotorCode, Nonce, Outcome, Reason, SlotId, Start, Text, VendId,
+    ConfigHash, DropReport, List, MotorCode, Nonce, Outcome, Reason, SlotId, Start, VendId,
     control_link::{
-        self, Evidence, Identity, LastVend, QueryAnswer, Refusal, VendRequest, VendResult, VendState,
+        self, Evidence, Features, Identity, LastVend, QueryAnswer, Refusal, VendRequest, VendResult,
+        VendState,
     },
+    frame::CONTROL_FRAME_MAX,
 };
+
+use super::ControlConfig;
 
 pub(super) const fn nonce_to_hal(nonce: Nonce) -> vend_hal::Nonce {
     vend_hal::Nonce(nonce.0)
@@ -41,37 +45,67 @@ pub(super) fn command(request: &VendRequest, own: &VendLimits) -> Result<VendCom
     })
 }
 
-pub(super) fn identity(status: &BoardStatus, firmware: Text<24>) -> Identity {
-    Identity { lanes: status.lanes.into(), max_vend_ms: status.max_vend_ms, firmware }
+pub(super) fn identity(status: &BoardStatus, config: &ControlConfig) -> Identity {
+    let fitted = status.sensor != SensorState::NotFitted;
+    let sensor = if fitted { Features::DROP_SENSOR } else { Features::default() };
+    Identity {
+        lanes: status.lanes.into(),
+        max_vend_ms: status.max_vend_ms,
+        // A frame is never longer than 256 bytes.
+        frame_max: u16::try_from(CONTROL_FRAME_MAX).unwrap_or(u16::MAX),
+        features: config.features.with(sensor),
+        version: config.version,
+        firmware: config.firmware,
+        hardware: config.hardware,
+        serial: config.serial,
+    }
 }
 
-pub(super) fn status(status: &BoardStatus, door_open: bool) -> QueryAnswer {
-    let last = vend_state(&status.vend).and_then(|(vend, state)| {
+pub(super) fn status(status: &BoardStatus, door_open: bool, config: &ControlConfig) -> QueryAnswer {
+    let last = vend_state(&status.vend).and_then(|(nonce, vend, state)| {
         // A number 0 cannot have come over the wire.
-        Some(LastVend { vend: VendId::new(vend.0.into()).ok()?, state })
+        Some(LastVend { nonce: Nonce(nonce.0), vend: VendId::new(vend.0.into()).ok()?, state })
     });
-    let sensor = match status.sensor {
-        SensorState::Ok => control_link::SensorState::Clear,
-        SensorState::NotFitted => control_link::SensorState::NotFitted,
-        // Nothing is known of one that was never tested.
-        SensorState::Untested | SensorState::Fault(_) => control_link::SensorState::Blocked,
-    };
     QueryAnswer {
         nonce: status.nonce.map(|nonce| Nonce(nonce.0)),
         config: ConfigHash(status.config_hash.0),
         last,
-        status: control_link::BoardStatus { sensor, door_open, late_drops: status.late_drops },
+        status: control_link::BoardStatus {
+            boot: config.boot,
+            sensor: sensor(status.sensor),
+            door_open,
+            late_drops: status.late_drops,
+            faults: 0,
+            inputs: 0,
+            temperatures_dc: List::default(),
+            supply_mv: 0,
+            newest_event: 0,
+        },
+    }
+}
+
+const fn sensor(state: SensorState) -> control_link::SensorState {
+    match state {
+        SensorState::Ok => control_link::SensorState::CLEAR,
+        SensorState::NotFitted => control_link::SensorState::NOT_FITTED,
+        SensorState::Untested => control_link::SensorState::UNTESTED,
+        SensorState::Fault(SensorFault::Blocked) => control_link::SensorState::BLOCKED,
+        SensorState::Fault(SensorFault::Falsing) => control_link::SensorState::BLINDED,
+        // The pins, and what a newer `vend-hal` may add.
+        SensorState::Fault(_) => control_link::SensorState::FAULT,
     }
 }
 
 /// The vend a state is of, and that vend's state.
-pub(super) fn vend_state(state: &vend_hal::VendState) -> Option<(vend_hal::VendId, VendState)> {
+pub(super) fn vend_state(
+    state: &vend_hal::VendState,
+) -> Option<(vend_hal::Nonce, vend_hal::VendId, VendState)> {
     match state {
         vend_hal::VendState::Idle => None,
-        vend_hal::VendState::Running { vend_id, .. } => Some((*vend_id, VendState::Running)),
-        vend_hal::VendState::Done { vend_id, outcome: facts, .. } => {
+        vend_hal::VendState::Running { nonce, vend_id, .. } => Some((*nonce, *vend_id, VendState::Running)),
+        vend_hal::VendState::Done { nonce, vend_id, outcome: facts } => {
             let result = VendResult { outcome: outcome(facts), evidence: evidence(&facts.evidence) };
-            Some((*vend_id, VendState::Done(result)))
+            Some((*nonce, *vend_id, VendState::Done(result)))
         }
     }
 }
@@ -120,6 +154,9 @@ fn evidence(evidence: &vend_hal::Evidence) -> Evidence {
     Evidence {
         run_ms: evidence.run_ms,
         peak_current_ma: evidence.peak_current_ma.unwrap_or(0),
+        // `vend-hal` does not measure it.
+        lowest_supply_mv: 0,
+        extra_quarter_turns: evidence.extra_quarter_turns,
         beam_breaks: evidence.beam_breaks.into(),
         first_break_ms: evidence.first_break_ms,
     }
@@ -151,6 +188,6 @@ pub(super) const fn forget_refused(refused: ForgetRefused) -> Refusal {
     match refused {
         ForgetRefused::Running => Refusal::RUNNING,
         ForgetRefused::Other(number) => Refusal(number),
-        _ => Refusal::OLD_VEND,
+        _ => Refusal::OTHER_VEND,
     }
 }

@@ -24,8 +24,8 @@ use vend_protocol::{
     cobs::{Decoder, line_len},
     codec::CodecError,
     control_link::{
-        ForgetAnswer, ForgetRequest, IdentifyRequest, OpenAnswer, OpenRequest, QueryRequest, Refusal,
-        VendAnswer, VendRequest, answer,
+        Features, ForgetAnswer, ForgetRequest, IdentifyRequest, OpenAnswer, OpenRequest, QueryRequest,
+        Refusal, VendAnswer, VendRequest, answer,
     },
     frame::{CONTROL_FRAME_MAX, Frame},
 };
@@ -85,18 +85,34 @@ impl<T: Clock> Commands for BoardHandle<'_, T> {
 pub struct ControlConfig {
     /// Its address on the line, 1 to 247.
     pub address: u8,
+    /// A number that differs from the one of the start before: random, from a counter in memory that outlives a reset, or from
+    /// whatever else the chip has that is likely to differ.
+    pub boot: u32,
+    /// What is fitted besides the drop sensor.
+    pub features: Features,
+    /// The version of the running image; 0: it was put in otherwise than by an update.
+    pub version: u32,
     /// Its firmware, for people.
     pub firmware: Text<24>,
+    /// What hardware it is, as the manifest of an update names it.
+    pub hardware: Text<24>,
+    /// Its serial number; empty: it has none.
+    pub serial: Text<24>,
     /// Its own bounds of a vend. What a request asks for can only make them stricter.
     pub limits: vend_hal::VendLimits,
 }
 
 impl Default for ControlConfig {
-    /// The first address and `vend-hal`'s default limits.
+    /// The first address, boot 0, nothing fitted besides what `vend-hal` says, and its default limits.
     fn default() -> Self {
         Self {
             address: vend_protocol::control_link::FIRST_ADDRESS,
+            boot: 0,
+            features: Features::default(),
+            version: 0,
             firmware: Text::truncated(concat!("vend-firmware ", env!("CARGO_PKG_VERSION"))),
+            hardware: Text::default(),
+            serial: Text::default(),
             limits: vend_hal::VendLimits::default(),
         }
     }
@@ -141,12 +157,12 @@ fn respond(
     if frame.is::<QueryRequest>() {
         frame.decode::<QueryRequest>().ok()?;
         let status = board.query();
-        let status = map::status(&status, board.door_open());
+        let status = map::status(&status, board.door_open(), config);
         return Some(answer(frame, &status, line));
     }
     if frame.is::<IdentifyRequest>() {
         frame.decode::<IdentifyRequest>().ok()?;
-        return Some(answer(frame, &map::identity(&board.query(), config.firmware), line));
+        return Some(answer(frame, &map::identity(&board.query(), config), line));
     }
     if frame.is::<OpenRequest>() {
         let request: OpenRequest = frame.decode().ok()?;
@@ -191,7 +207,7 @@ fn vend(
     }
     let state = board.start(&command).map_err(map::start_refused)?;
     // `start` answers with the state of the vend it was asked for, so there is one.
-    map::vend_state(&state).map(|(_, state)| state).ok_or(Refusal::OLD_VEND)
+    map::vend_state(&state).map(|(_, _, state)| state).ok_or(Refusal::OLD_VEND)
 }
 
 /// Why [`serve`] ended.

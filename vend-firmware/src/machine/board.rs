@@ -97,9 +97,9 @@ impl Board {
             return Err(Reason::DOOR);
         }
         match status.status.sensor {
-            SensorState::Clear => Ok(()),
-            SensorState::NotFitted if without_sensor => Ok(()),
-            SensorState::NotFitted | SensorState::Blocked => Err(Reason::SENSOR),
+            SensorState::CLEAR => Ok(()),
+            SensorState::NOT_FITTED if without_sensor => Ok(()),
+            _ => Err(Reason::SENSOR),
         }
     }
 
@@ -161,11 +161,11 @@ impl Board {
             && let Some(last) = status.last
             && let VendState::Done(_) = last.state
             && keep != Some(last.vend)
-            && let Some(nonce) = status.nonce
         {
             // Its outcome is journaled, or it was given up as unknown.
             self.status = None;
-            return self.begin(now_ms, Exchange::Forget(ForgetRequest { nonce, vend: last.vend }));
+            let forget = ForgetRequest { nonce: last.nonce, vend: last.vend };
+            return self.begin(now_ms, Exchange::Forget(forget));
         }
         if let Some(fresh) = self.fresh_nonce
             && !in_order

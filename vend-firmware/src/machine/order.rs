@@ -415,13 +415,17 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             return;
         }
         match status.last {
-            Some(LastVend { vend: last, state }) if Some(last) == vend => match state {
-                VendState::Running => match &mut vending.stage {
-                    Stage::Sent { seen, .. } | Stage::Recover { seen, .. } => *seen = true,
-                    _ => {}
-                },
-                VendState::Done(result) => vending.end(result.outcome, true),
-            },
+            Some(LastVend { nonce: under, vend: last, state })
+                if Some(last) == vend && Some(under) == nonce =>
+            {
+                match state {
+                    VendState::Running => match &mut vending.stage {
+                        Stage::Sent { seen, .. } | Stage::Recover { seen, .. } => *seen = true,
+                        _ => {}
+                    },
+                    VendState::Done(result) => vending.end(result.outcome, true),
+                }
+            }
             // It had the vend and does not know it any more under the same nonce: that should not happen.
             _ if seen => vending.end(Outcome::unwitnessed(), true),
             // The line is a wire: what was sent before this question has arrived or never will.

@@ -153,7 +153,7 @@ pub fn answer<M: Message>(request: &Frame<'_>, message: &M, line: &mut [u8]) -> 
 mod tests {
     use super::*;
     use crate::{
-        ConfigHash,
+        ConfigHash, List,
         control_link::{BoardStatus, SensorState},
     };
 
@@ -162,7 +162,17 @@ mod tests {
             nonce: None,
             config: ConfigHash([1; 8]),
             last: None,
-            status: BoardStatus { sensor: SensorState::Clear, door_open: false, late_drops: 0 },
+            status: BoardStatus {
+                boot: 1,
+                sensor: SensorState::CLEAR,
+                door_open: false,
+                late_drops: 0,
+                faults: 0,
+                inputs: 0,
+                temperatures_dc: List::default(),
+                supply_mv: 0,
+                newest_event: 0,
+            },
         }
     }
 
