@@ -52,7 +52,9 @@ enum Stage {
 /// What is sent when:
 /// - Money messages are read through a [`MoneyCursor`], at most [`super::WINDOW`] unacknowledged ones at a time.
 /// - Everything else is queued with [`MachineSession::queue`]: `SLOTS` messages of at most `BYTES` bytes of payload.
-/// - When nothing was sent for the keepalive's time, and every [`TIME_RENEWAL_MS`], the session asks for the time.
+/// - When nothing was sent for the keepalive's time, and every [`TIME_RENEWAL_MS`], the session asks for the time. It does so
+///   first of all when it opens with nothing else to send: until something sealed arrives, the server cannot tell the machine
+///   from a recording of its hello.
 ///
 /// A dead link shows in [`MachineSession::handle_timeout`]; then drop the session and make a new one for the next connection.
 /// Nothing that was not acknowledged is lost: it is in the journal.
@@ -86,6 +88,8 @@ pub struct MachineSession<S, const SLOTS: usize, const BYTES: usize> {
     /// Server time and when it was learned.
     time: Option<(u64, u64)>,
     sent_ms: u64,
+    /// Whether anything was sent sealed.
+    proven: bool,
     keepalive_ms: u64,
     clock_request: u32,
     clock_sent_ms: Option<u64>,
@@ -101,6 +105,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
             window: Window::new(),
             time: None,
             sent_ms: now_ms,
+            proven: false,
             keepalive_ms: u64::MAX,
             clock_request: 0,
             clock_sent_ms: None,
@@ -137,6 +142,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
         self.window.restart(accepted.receipt_watermark.min(last_number));
         self.time = Some((accepted.server_time_ms, now_ms));
         self.sent_ms = now_ms;
+        self.proven = false;
         self.keepalive_ms = match accepted.keepalive_s {
             0 => u64::MAX,
             seconds => u64::from(seconds) * 1000,
@@ -201,6 +207,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
         }
         if sent.is_some() {
             self.sent_ms = now_ms;
+            self.proven = true;
         }
         Ok(sent)
     }
@@ -237,6 +244,9 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
     }
 
     fn clock_due_ms(&self) -> u64 {
+        if !self.proven {
+            return self.sent_ms;
+        }
         let asked = self.clock_sent_ms.unwrap_or(0);
         let learned = self.time.map_or(0, |(_, learned)| learned);
         let renewal = learned.max(asked).saturating_add(TIME_RENEWAL_MS);

@@ -235,9 +235,20 @@ fn a_missing_message_closes() {
 }
 
 #[test]
+fn a_machine_with_nothing_to_send_asks_for_the_time_at_once_so_that_the_server_knows_it_is_there() {
+    let mut pair = Pair::opened(&SERVER_LISTS, 0);
+    assert_eq!(pair.machine.poll_timeout(), 5, "due as soon as it is open");
+    assert_eq!(pair.kinds_up(5), [kind::CLOCK_REQUEST]);
+    let mut pair = Pair::opened(&SERVER_LISTS, 1);
+    assert_eq!(pair.kinds_up(5), [kind::RECEIPT], "that proves it as well");
+    assert_eq!(pair.machine.poll_timeout(), 60_005);
+}
+
+#[test]
 fn an_idle_machine_asks_for_the_time_which_never_goes_back() {
     let mut pair = Pair::opened(&SERVER_LISTS, 0);
     assert_eq!(pair.machine.server_time_ms(1_005), Some(1_001_000));
+    pair.kinds_up(5);
     assert_eq!(pair.machine.poll_timeout(), 60_005);
     for (now, server_time, known) in [(60_005, 1_070_000, 1_070_000), (120_005, 5, 1_130_000)] {
         let len = pair.machine.poll_transmit(now, &mut pair.journal, &mut pair.out).unwrap().unwrap();
