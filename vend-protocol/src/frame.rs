@@ -11,7 +11,6 @@
 //! ```
 //! On a serial line the frame is COBS-coded between zero bytes (see [`crate::cobs`]); over MQTT a publish carries one frame.
 
-use crc::{CRC_32_ISO_HDLC, Crc};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::codec::{self, CodecError};
@@ -24,8 +23,6 @@ pub const CRC_LEN: usize = 4;
 pub const MACHINE_FRAME_MAX: usize = 1024;
 /// The longest frame of the control link, in bytes, before COBS coding.
 pub const CONTROL_FRAME_MAX: usize = 256;
-
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// A message of one kind and revision. Once released it never changes: evolution is a new revision or kind.
 pub trait Message: Serialize + DeserializeOwned {
@@ -76,7 +73,7 @@ impl<'a> Frame<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (body, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(FrameError::Short)?;
         let (header, payload) = body.split_first_chunk::<HEADER_LEN>().ok_or(FrameError::Short)?;
-        if CRC.checksum(body) != u32::from_le_bytes(*crc) {
+        if checksum(body) != u32::from_le_bytes(*crc) {
             return Err(FrameError::Checksum);
         }
         let [address, kind, revision, s0, s1, s2, s3] = *header;
@@ -141,11 +138,81 @@ pub(crate) fn write_body(
 /// Puts the checksum behind the first `len` bytes; the frame's length is returned.
 pub(crate) fn finish(len: usize, out: &mut [u8]) -> Result<usize, CodecError> {
     let (body, rest) = out.split_at_mut_checked(len).ok_or(CodecError::Full)?;
-    *rest.first_chunk_mut::<CRC_LEN>().ok_or(CodecError::Full)? = CRC.checksum(body).to_le_bytes();
+    *rest.first_chunk_mut::<CRC_LEN>().ok_or(CodecError::Full)? = checksum(body).to_le_bytes();
     Ok(len + CRC_LEN)
+}
+
+/// The checksum of a frame: CRC-32/ISO-HDLC, the one of Ethernet and zip.
+///
+/// Polynomial 0x04C11DB7 reflected, initial value and final exclusive or 0xFFFFFFFF. Source: the Catalogue of
+/// parametrised CRC algorithms, <https://reveng.sourceforge.io/crc-catalogue/all.htm>.
+///
+/// ```
+/// assert_eq!(vend_protocol::frame::checksum(b"123456789"), 0xCBF4_3926);
+/// ```
+pub fn checksum(bytes: &[u8]) -> u32 {
+    // Speed only, the result is the same. A host can spare 16 KiB of table, and a server checks every frame of its fleet; on a
+    // chip the usual table of 1 KiB would be a twelfth of what a control board may spend on all of the wire.
+    #[cfg(not(target_os = "none"))]
+    return wide(bytes);
+    #[cfg(target_os = "none")]
+    narrow(bytes)
+}
+
+/// Sixteen bytes at a time.
+#[cfg(not(target_os = "none"))]
+fn wide(bytes: &[u8]) -> u32 {
+    use crc::{CRC_32_ISO_HDLC, Crc, Table};
+
+    static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
+    CRC.checksum(bytes)
+}
+
+/// Four bits at a time, by a table of 64 bytes.
+#[cfg(any(test, target_os = "none"))]
+fn narrow(bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0xEDB8_8320;
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut index: u32 = 0;
+        while index < 16 {
+            let mut crc = index;
+            let mut bit = 0;
+            while bit < 4 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
+                bit += 1;
+            }
+            table[index as usize] = crc;
+            index += 1;
+        }
+        table
+    };
+    // The index has four bits, so the compiler leaves out its check.
+    let step = |crc: u32| crc >> 4 ^ TABLE[(crc & 0xF) as usize];
+    !bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
 }
 
 /// Everything of a frame but the checksum.
 pub(crate) fn body(bytes: &[u8]) -> Result<&[u8], FrameError> {
     bytes.split_last_chunk::<CRC_LEN>().map(|(body, _)| body).ok_or(FrameError::Short)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn chips_and_hosts_compute_the_same_checksum(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert_eq!(narrow(&bytes), wide(&bytes));
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_the_catalogued_one() {
+        assert_eq!(narrow(b"123456789"), 0xCBF4_3926);
+        assert_eq!(wide(b"123456789"), 0xCBF4_3926);
+    }
 }
