@@ -234,3 +234,17 @@ impl<S: Seal> Channel<S> {
         self.heard_ms = now_ms;
     }
 }
+
+/// Reads a frame of the machine link without checking who it is from, sealed or not; what comes back has no code any more.
+///
+/// For recorders and tests between the ends, which have no keys. Believe nothing that it says but what is signed in itself.
+///
+/// # Errors
+/// [`FrameError::Short`] or [`FrameError::Checksum`].
+pub fn dangerous_unverified(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let mut frame = Frame::parse(bytes)?;
+    if frame.address == SEALED {
+        frame.payload = frame.payload.split_last_chunk::<MAC_LEN>().ok_or(FrameError::Short)?.0;
+    }
+    Ok(frame)
+}

@@ -18,7 +18,7 @@ mod session;
 mod tests;
 mod window;
 
-pub use channel::{Channel, End, LinkError, Received};
+pub use channel::{Channel, End, LinkError, Received, dangerous_unverified};
 pub use machine::{MachineEvent, MachineSession};
 pub use messages::*;
 pub use outbox::{Class, OutboxFull};

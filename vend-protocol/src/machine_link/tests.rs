@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::{
     AuthSeq, Bytes, EnrolmentId, KeyId, List, Nonce, PlanVersion, ReceiptNo,
-    frame::{self, MACHINE_FRAME_MAX},
+    frame::{self, FrameError, MACHINE_FRAME_MAX},
     signed::{AcceptedBody, Revision, Signature, Signed},
 };
 
@@ -307,4 +307,17 @@ fn a_connection_without_a_hello_is_closed() {
     let pair = Pair::new();
     assert_eq!(pair.server.poll_timeout(), 30_000);
     assert_eq!(pair.server.handle_timeout(30_000), Err(LinkError::Silent));
+}
+
+#[test]
+fn a_recorder_reads_sealed_and_plain_frames_alike() {
+    let mut pair = Pair::opened(&SERVER_LISTS, 0);
+    pair.machine.queue(Class::Answer, &taken()).unwrap();
+    let len = pair.machine.poll_transmit(5, &mut pair.journal, &mut pair.out).unwrap().unwrap();
+    let sealed = dangerous_unverified(&pair.out[..len]).unwrap();
+    assert_eq!((sealed.address, sealed.decode()), (SEALED, Ok(taken())));
+    let len = frame::write(PLAIN, 1, &taken(), &mut pair.out).unwrap();
+    assert_eq!(dangerous_unverified(&pair.out[..len]).unwrap().decode(), Ok(taken()));
+    let len = frame::write(SEALED, 1, &taken(), &mut pair.out).unwrap();
+    assert_eq!(dangerous_unverified(&pair.out[..len]), Err(FrameError::Short), "no room for a code");
 }
