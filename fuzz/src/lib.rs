@@ -6,11 +6,14 @@
 
 mod frames;
 pub mod layouts;
+mod machine_session;
 pub mod sample;
+pub mod script;
 pub mod seeds;
 mod serial;
 
 pub use frames::{control_frames, machine_frames, with_crc};
+pub use machine_session::machine_session;
 pub use serial::cobs;
 
 use layouts::{BODIES, CONTROL, Layout, MACHINE, PARTS};
@@ -28,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "machine_frames", run: machine_frames },
     Target { name: "control_frames", run: control_frames },
     Target { name: "codec_differential", run: codec_differential },
+    Target { name: "machine_session", run: machine_session },
     Target { name: "cobs", run: cobs },
 ];
 

@@ -2,7 +2,10 @@
 
 use vend_protocol::machine_link::{MAC_LEN, SEALED};
 
-use crate::layouts::{BODIES, CONTROL, Kind, MACHINE, PARTS};
+use crate::{
+    layouts::{BODIES, CONTROL, Kind, MACHINE, PARTS},
+    script,
+};
 
 /// Seeds by name.
 pub type Seeds = Vec<(String, Vec<u8>)>;
@@ -16,6 +19,7 @@ pub fn all() -> Vec<(&'static str, Seeds)> {
         ("machine_frames", machine_frames()),
         ("control_frames", control_frames()),
         ("codec_differential", codec_differential()),
+        ("machine_session", machine_session()),
         ("cobs", cobs()),
     ]
 }
@@ -47,6 +51,40 @@ fn codec_differential() -> Seeds {
     layouts
         .map(|layout| (name(layout.name), [vec![layout.choice], (layout.sample)(NUMBER)].concat()))
         .collect()
+}
+
+fn machine_session() -> Seeds {
+    use crate::machine_session::{
+        Step::{self, *},
+        Way::{Down, Up},
+    };
+    let open = [Transmit, Deliver(Up), Deliver(Down)];
+    let sale = [Write, Transmit, Deliver(Up), Acknowledge, Deliver(Down)];
+    let stories: &[(&str, &[Step])] = &[
+        ("open", &[]),
+        ("sale", &sale),
+        ("window", &[[Write; 12], [Transmit; 12], [Deliver(Up); 12], [Acknowledge; 12]].concat()),
+        ("classes", &[Queue(3), Queue(2), Queue(1), Write, Queue(0), Transmit, Transmit, Transmit]),
+        ("queue-full", &[Queue(0), Queue(1), Queue(2), Queue(3), Queue(0), Queue(1), Queue(2), Queue(3)]),
+        ("downlink", &[Send(0), Send(1), Send(2), Send(3), Send(4), Send(5), Deliver(Down), Deliver(Down)]),
+        ("unknown", &[Send(5), Deliver(Down), Transmit, Deliver(Up)]),
+        ("doubled", &[Write, Transmit, Double(Up), Deliver(Up), Deliver(Up)]),
+        ("swapped", &[Write, Write, Transmit, Transmit, Swap(Up), Deliver(Up), Reconnect]),
+        ("lost", &[Write, Write, Transmit, Transmit, Lose(Up), Deliver(Up), Reconnect]),
+        ("altered", &[Write, Transmit, Corrupt(Up, 9, 1), Deliver(Up)]),
+        ("replayed", &[Reconnect, Replay(Up, 1), Deliver(Up), Transmit, Deliver(Up), Deliver(Down)]),
+        ("forged", &[Send(0), Forge(Down, 0, 0), Deliver(Down)]),
+        ("clock", &[Wait, Deliver(Up), Deliver(Down), Wait]),
+        ("silence", &[Tick(255), Tick(255), Reconnect, Transmit]),
+        ("pending", &[Reconnect, Policy(2), Transmit, Deliver(Up), Deliver(Down), Tick(50), Transmit]),
+        ("rejected", &[Reconnect, Policy(3), Transmit, Deliver(Up), Deliver(Down)]),
+        ("one-end", &[Renew(Up), Transmit, Deliver(Up), Renew(Down), Transmit, Deliver(Up)]),
+        ("restored", &[&sale[..], &[Restore(0), Reconnect]].concat()),
+        ("stalled", &[Write, Stall, Queue(1), Transmit, Stall, Transmit]),
+    ];
+    let told =
+        |(name, story): &(&str, &[Step])| ((*name).to_owned(), script::write(&[&open[..], story].concat()));
+    stories.iter().map(told).collect()
 }
 
 fn cobs() -> Seeds {
