@@ -2,7 +2,7 @@
 
 use vend_protocol::{
     EnrolmentId, List,
-    signed::{KeyListBody, Signed},
+    signed::{KEYS_MAX, KeyListBody, Signed},
 };
 
 use crate::signed::{Body, PublicKey, SignatureError};
@@ -11,12 +11,22 @@ use crate::signed::{Body, PublicKey, SignatureError};
 ///
 /// A thief of an online key can sign with it until a newer list leaves it out, and cannot introduce another: lists are
 /// signed by the root key, which is offline.
+///
+/// How a machine gets a newer one, and keeps it:
+///
+/// 1. [`Self::newer`] judges the list that came; what is not newer changes nothing.
+/// 2. The machine stores the list's [`Signed`] as it was received, beside the grant of its enrolment, which stays as it is: it
+///    may be signed by a key that the newer list leaves out.
+/// 3. Only then it puts the new keys in place of the old ones, and answers with [`Self::version`].
+/// 4. When it starts, it reads the grant and then the stored list, with [`Self::with_stored`].
 #[derive(Clone, Debug)]
 pub struct TrustedKeys {
+    /// As bytes: it is needed once in years, and would take five times the memory as a point.
+    root: [u8; 32],
     version: u32,
     not_before_ms: u64,
     expires_ms: u64,
-    keys: List<PublicKey, 4>,
+    keys: List<PublicKey, KEYS_MAX>,
 }
 
 impl TrustedKeys {
@@ -34,6 +44,10 @@ impl TrustedKeys {
         if root.fingerprint() != fingerprint {
             return Err(SignatureError::Mismatch);
         }
+        Self::read(&root, list)
+    }
+
+    fn read(root: &PublicKey, list: &Signed) -> Result<Self, SignatureError> {
         let body = root.verify::<KeyListBody>(list)?;
         let mut keys = List::default();
         for key in body.keys.iter() {
@@ -41,6 +55,7 @@ impl TrustedKeys {
             keys.push(PublicKey::from_bytes(key)?).map_err(|_| SignatureError::BadKey)?;
         }
         Ok(Self {
+            root: root.to_bytes(),
             version: body.version,
             not_before_ms: body.not_before_ms,
             expires_ms: body.expires_ms,
@@ -48,16 +63,53 @@ impl TrustedKeys {
         })
     }
 
-    /// Takes a newer list instead. A machine that slept through two rotations just takes the newest.
+    /// Judges a key list that came from the server, at the server's time. `None`: it is not newer than this one, which stays.
+    ///
+    /// Versions need not follow one another: a machine that slept through two rotations takes the newest. A list outside its
+    /// time is not taken, because the machine could not believe any server under it.
     ///
     /// # Errors
-    /// [`SignatureError::OldKeyList`] unless its version is higher.
-    pub fn replace(&mut self, newer: Self) -> Result<(), SignatureError> {
+    /// What [`PublicKey::verify`] returns when it is not the root's; [`SignatureError::BadKey`] when a listed key is none;
+    /// [`SignatureError::KeyListTime`] when it is newer and not in its time. The present list stays.
+    ///
+    /// ```
+    /// # use vend_payments::{keys::TrustedKeys, signed::{SignatureError, Signer}};
+    /// # use vend_protocol::{List, signed::KeyListBody};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (root, online) = (Signer::from_seed(&[1; 32]), Signer::from_seed(&[2; 32]));
+    /// # let list = |version| KeyListBody {
+    /// #     version, not_before_ms: 0, expires_ms: 1000,
+    /// #     keys: List::try_from_iter([online.public_key().to_bytes()]).unwrap(),
+    /// # };
+    /// # let key = root.public_key();
+    /// # let mut keys = TrustedKeys::from_root(&key.to_bytes(), key.fingerprint(), &root.sign(&list(1))?)?;
+    /// let received = root.sign(&list(3))?;
+    /// if let Some(newer) = keys.newer(&received, 500)? {
+    ///     // Store `received`, and when that is done:
+    ///     keys = newer;
+    /// }
+    /// assert_eq!(keys.version(), 3);
+    /// assert!(keys.newer(&root.sign(&list(2))?, 500)?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn newer(&self, list: &Signed, now_ms: u64) -> Result<Option<Self>, SignatureError> {
+        let newer = Self::read(&PublicKey::from_bytes(&self.root)?, list)?;
         if newer.version <= self.version {
-            return Err(SignatureError::OldKeyList);
+            return Ok(None);
         }
-        *self = newer;
-        Ok(())
+        newer.check_time(now_ms)?;
+        Ok(Some(newer))
+    }
+
+    /// Takes the list that was stored after [`Self::newer`], when the machine starts. Its time is not looked at, since there is
+    /// no clock yet: the first answer to a hello is judged by it.
+    ///
+    /// # Errors
+    /// As [`Self::newer`], but for the time. What is in the flash is then not what was stored there.
+    pub fn with_stored(self, list: &Signed) -> Result<Self, SignatureError> {
+        let stored = Self::read(&PublicKey::from_bytes(&self.root)?, list)?;
+        Ok(if stored.version > self.version { stored } else { self })
     }
 
     /// Its version.
@@ -90,6 +142,8 @@ impl TrustedKeys {
 
 #[cfg(test)]
 mod tests {
+    use vend_protocol::codec;
+
     use super::*;
     use crate::signed::Signer;
 
@@ -104,23 +158,58 @@ mod tests {
             (Signer::from_seed(&[1; 32]), Signer::from_seed(&[2; 32]), Signer::from_seed(&[3; 32]));
         let fingerprint = root.public_key().fingerprint();
         let root_bytes = root.public_key().to_bytes();
-        let mut trusted =
-            TrustedKeys::from_root(&root_bytes, fingerprint, &list(&root, 5, &[&online])).unwrap();
+        let present = TrustedKeys::from_root(&root_bytes, fingerprint, &list(&root, 5, &[&online])).unwrap();
 
         let forged = list(&online, 6, &[&thief]);
         assert!(TrustedKeys::from_root(&root_bytes, fingerprint, &forged).is_err());
+        assert_eq!(present.newer(&forged, 10).unwrap_err(), SignatureError::UnknownKey);
+        let renamed = Signed { key_id: root.key_id(), ..forged.clone() };
+        assert_eq!(present.newer(&renamed, 10).unwrap_err(), SignatureError::Forged);
+        assert!(present.clone().with_stored(&renamed).is_err());
         let other_root = thief.public_key().to_bytes();
         let own = TrustedKeys::from_root(&other_root, fingerprint, &list(&thief, 6, &[&thief]));
         assert_eq!(own.unwrap_err(), SignatureError::Mismatch);
 
-        for (version, taken) in [(5, false), (4, false), (7, true)] {
-            let newer =
-                TrustedKeys::from_root(&root_bytes, fingerprint, &list(&root, version, &[&thief])).unwrap();
-            assert_eq!(trusted.replace(newer).is_ok(), taken, "version {version}");
+        for (version, taken) in [(4, None), (5, None), (6, Some(6)), (9, Some(9))] {
+            let newer = present.newer(&list(&root, version, &[&thief]), 10).unwrap();
+            assert_eq!(newer.map(|keys| keys.version()), taken, "version {version}");
         }
-        // The revoked key is believed no more.
+        let newer = present.newer(&list(&root, 7, &[&thief]), 10).unwrap().unwrap();
+        // The revoked key is believed no more, and the older list is not taken back.
         let void = online.sign(&crate::test_bodies::void()).unwrap();
-        assert_eq!(trusted.verify::<vend_protocol::signed::VoidBody>(&void), Err(SignatureError::UnknownKey));
+        assert_eq!(newer.verify::<vend_protocol::signed::VoidBody>(&void), Err(SignatureError::UnknownKey));
+        assert!(newer.newer(&list(&root, 6, &[&online]), 10).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_list_that_is_not_in_its_time_is_not_taken_from_the_server() {
+        let root = Signer::from_seed(&[1; 32]);
+        let key = root.public_key();
+        let present =
+            TrustedKeys::from_root(&key.to_bytes(), key.fingerprint(), &list(&root, 1, &[&root])).unwrap();
+        for now in [9, 20] {
+            let refused = present.newer(&list(&root, 2, &[&root]), now).unwrap_err();
+            assert_eq!(refused, SignatureError::KeyListTime, "{now}");
+        }
+    }
+
+    #[test]
+    fn the_newest_list_survives_in_flash_and_an_older_one_does_not_come_back() {
+        let (root, old, new) =
+            (Signer::from_seed(&[1; 32]), Signer::from_seed(&[2; 32]), Signer::from_seed(&[3; 32]));
+        let key = root.public_key();
+        let granted = |version| {
+            let list = list(&root, version, &[&old]);
+            TrustedKeys::from_root(&key.to_bytes(), key.fingerprint(), &list).unwrap()
+        };
+        let received = list(&root, 4, &[&new]);
+        let mut flash = [0; 512];
+        let len = codec::encode(&received, &mut flash).unwrap();
+
+        let stored: Signed = codec::decode(&flash[..len]).unwrap();
+        assert_eq!(stored, received);
+        assert_eq!(granted(2).with_stored(&stored).unwrap().version(), 4);
+        assert_eq!(granted(6).with_stored(&stored).unwrap().version(), 6, "enrolled anew since");
     }
 
     #[test]

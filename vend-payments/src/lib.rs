@@ -11,6 +11,8 @@ pub mod wallet;
 
 pub mod authorization;
 pub mod enrolment;
+pub mod firmware;
+pub mod grant;
 pub mod keys;
 #[cfg(feature = "wallet")]
 pub mod mint;

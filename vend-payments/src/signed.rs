@@ -6,13 +6,14 @@
 use core::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha512};
 use vend_protocol::{
     Bytes, EnrolmentId, KeyId,
     codec::{self, CodecError},
     signed::{
-        AcceptedBody, AuthorizationBody, BODY_MAX, ClaimBody, EnrolmentBody, HelloBody, KeyListBody,
-        ReceiptBody, Signature, Signed, VoidBody,
+        AcceptedBody, AmendmentBody, AuthorizationBody, BODY_MAX, ClaimBody, EnrolmentBody, GrantBody,
+        HelloBody, KeyListBody, ReceiptBody, Signature, Signed, VoidBody,
     },
 };
 
@@ -20,7 +21,9 @@ use vend_protocol::{
 pub const TAG_LEN: usize = 16;
 
 /// A body that is signed under a tag of its own.
-pub trait Body: serde::Serialize + serde::de::DeserializeOwned {
+///
+/// All of them but the firmware's manifest, which has a key of its own: see [`crate::firmware`].
+pub trait Body: Serialize + DeserializeOwned {
     /// What the signature covers in front of the body.
     const TAG: &'static [u8; TAG_LEN];
 }
@@ -35,6 +38,8 @@ bodies! {
     AuthorizationBody => b"vend/authorize/1",
     VoidBody => b"vend/void/1\0\0\0\0\0",
     ReceiptBody => b"vend/receipt/1\0\0",
+    AmendmentBody => b"vend/amend/1\0\0\0\0",
+    GrantBody => b"vend/grant/1\0\0\0\0",
     ClaimBody => b"vend/claim/1\0\0\0\0",
     KeyListBody => b"vend/key-list/1\0",
     EnrolmentBody => b"vend/enrolled/1\0",
@@ -59,12 +64,12 @@ pub enum SignatureError {
     /// Correctly signed, but for another enrolment, or with other contents than asked for.
     #[error("signed for another purpose")]
     Mismatch,
-    /// A key list that is not newer than the one in use.
-    #[error("an old key list")]
-    OldKeyList,
     /// A key list before or after its time.
     #[error("key list out of its time")]
     KeyListTime,
+    /// A grant before or after its time.
+    #[error("grant out of its time")]
+    GrantTime,
 }
 
 /// The public half of a signing key.
@@ -101,12 +106,21 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureError::UnknownKey`] when it names another key, [`SignatureError::Forged`], [`SignatureError::Body`].
     pub fn verify<B: Body>(&self, signed: &Signed) -> Result<B, SignatureError> {
+        self.verify_tagged(B::TAG, signed)
+    }
+
+    /// As [`Self::verify`], for a body that not every key may sign.
+    pub(crate) fn verify_tagged<B: DeserializeOwned>(
+        &self,
+        tag: &[u8; TAG_LEN],
+        signed: &Signed,
+    ) -> Result<B, SignatureError> {
         if signed.key_id != self.key_id() {
             return Err(SignatureError::UnknownKey);
         }
         let signature = ed25519_dalek::Signature::from_bytes(&signed.signature.to_bytes());
         let mut buffer = [0; TAG_LEN + BODY_MAX];
-        let message = tagged(B::TAG, &signed.body, &mut buffer);
+        let message = tagged(tag, &signed.body, &mut buffer);
         self.0.verify_strict(message, &signature).map_err(|_| SignatureError::Forged)?;
         codec::decode(&signed.body).map_err(SignatureError::Body)
     }
@@ -147,11 +161,20 @@ impl Signer {
     /// # Errors
     /// [`CodecError::Full`] when it is longer than [`BODY_MAX`].
     pub fn sign<B: Body>(&self, body: &B) -> Result<Signed, CodecError> {
+        self.sign_tagged(B::TAG, body)
+    }
+
+    /// As [`Self::sign`], for a body that not every key may sign.
+    pub(crate) fn sign_tagged<B: Serialize>(
+        &self,
+        tag: &[u8; TAG_LEN],
+        body: &B,
+    ) -> Result<Signed, CodecError> {
         let encoded =
             Bytes::<BODY_MAX>::fill(|out| codec::encode(body, out).map_err(|_| vend_protocol::Full))
                 .map_err(|_| CodecError::Full)?;
         let mut buffer = [0; TAG_LEN + BODY_MAX];
-        let signature = self.key.sign(tagged(B::TAG, &encoded, &mut buffer));
+        let signature = self.key.sign(tagged(tag, &encoded, &mut buffer));
         Ok(Signed { key_id: self.id, body: encoded, signature: Signature::from_bytes(signature.to_bytes()) })
     }
 }
