@@ -35,7 +35,7 @@ impl fmt::Debug for SessionKeys {
 ///
 /// It seals with this end's key and verifies with the other's, so a message that comes back to its sender is a forgery.
 ///
-/// Memory: 65 bytes, wiped when dropped; about 600 bytes of stack while it works.
+/// Memory: 65 bytes, wiped when dropped.
 ///
 /// ```
 /// use vend_payments::session::{SessionKeys, SessionSeal};
