@@ -56,7 +56,7 @@ impl<const N: usize> TryFrom<&str> for Text<N> {
 
     fn try_from(text: &str) -> Result<Self, Full> {
         let mut bytes = [0; N];
-        bytes.get_mut(..text.len()).ok_or(Full)?.copy_from_slice(text.as_bytes());
+        fill(bytes.get_mut(..text.len()).ok_or(Full)?, text.as_bytes());
         Ok(Self { bytes, len: text.len() })
     }
 }
@@ -154,7 +154,7 @@ impl<const N: usize> TryFrom<&[u8]> for Bytes<N> {
 
     fn try_from(slice: &[u8]) -> Result<Self, Full> {
         let mut bytes = [0; N];
-        bytes.get_mut(..slice.len()).ok_or(Full)?.copy_from_slice(slice);
+        fill(bytes.get_mut(..slice.len()).ok_or(Full)?, slice);
         Ok(Self { bytes, len: slice.len() })
     }
 }
@@ -319,6 +319,13 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
         }
 
         deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+/// Copies as `copy_from_slice` does, without the panic that it keeps at opt-level z.
+pub(crate) fn fill(place: &mut [u8], bytes: &[u8]) {
+    for (to, from) in place.iter_mut().zip(bytes) {
+        *to = *from;
     }
 }
 

@@ -235,8 +235,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     #[inline]
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
-        visitor.visit_seq(Items { reader: self, left: len })
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        visitor.visit_seq(Fields { reader: self })
     }
 
     #[inline]
@@ -273,7 +273,22 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// The items of a sequence, or the fields of a tuple or struct.
+/// The fields of a tuple or struct. Whoever visits one asks for exactly its fields, as serde's own visitors and derived ones
+/// do: counting them here too would be a branch a field, and a tenth of an image.
+struct Fields<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+}
+
+impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
+    type Error = Refusal;
+
+    #[inline]
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+}
+
+/// The items of a sequence.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
     left: usize,

@@ -57,7 +57,7 @@ struct All {
 fn agrees<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     let theirs = postcard::take_from_bytes::<T>(bytes).ok().filter(|(value, rest)| {
         let mut again = [0; 512];
-        rest.is_empty() && encode(value, &mut again).is_ok_and(|len| &again[..len] == bytes)
+        rest.is_empty() && postcard::to_slice(value, &mut again).is_ok_and(|again| again == bytes)
     });
     let ours = decode::<T>(bytes);
     assert_eq!(ours.ok(), theirs.map(|(value, _)| value), "{} of {bytes:02x?}", core::any::type_name::<T>());
@@ -74,8 +74,11 @@ fn agrees_for_all(bytes: &[u8]) {
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = [0; 512];
+    let (mut bytes, mut theirs) = ([0; 512], [0; 512]);
     let len = encode(value, &mut bytes).unwrap();
+    assert_eq!(&bytes[..len], postcard::to_slice(value, &mut theirs).unwrap(), "not postcard's bytes");
+    assert_eq!(encode(value, &mut bytes[..len]), Ok(len), "it needs no more room than it takes");
+    assert!(len == 0 || encode(value, &mut theirs[..len - 1]) == Err(CodecError::Full));
     bytes[..len].to_vec()
 }
 

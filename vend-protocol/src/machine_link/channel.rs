@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     List,
+    bounded::fill,
     codec::CodecError,
     frame::{self, Frame, FrameError, Message},
     signed::{REVISIONS_MAX, Revision},
@@ -155,7 +156,7 @@ impl<S: Seal> Channel<S> {
         out: &mut [u8],
     ) -> Result<usize, LinkError> {
         self.send_with(kind, revision, out, |space| {
-            space.get_mut(..payload.len()).ok_or(CodecError::Full)?.copy_from_slice(payload);
+            fill(space.get_mut(..payload.len()).ok_or(CodecError::Full)?, payload);
             Ok(payload.len())
         })
     }

@@ -28,26 +28,25 @@ struct Entry<const BYTES: usize> {
     class: Class,
     kind: u8,
     revision: u8,
+    /// Of all that were queued, which this is.
+    number: u32,
     len: usize,
     payload: [u8; BYTES],
 }
 
-impl<const BYTES: usize> Entry<BYTES> {
-    const EMPTY: Self = Self { class: Class::Lossy, kind: 0, revision: 0, len: 0, payload: [0; BYTES] };
-}
-
 /// At most `SLOTS` messages of at most `BYTES` bytes of payload each. Memory: `SLOTS` times `BYTES` plus 16.
+///
+/// Entries stay where they are, and the one to send is looked for: moving them would cost an image more than looking.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox<const SLOTS: usize, const BYTES: usize> {
-    /// The first `len`, the most important and oldest first.
-    entries: [Entry<BYTES>; SLOTS],
-    len: usize,
+    entries: [Option<Entry<BYTES>>; SLOTS],
+    queued: u32,
     dropped: u32,
 }
 
 impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
     pub(super) const fn new() -> Self {
-        Self { entries: [Entry::EMPTY; SLOTS], len: 0, dropped: 0 }
+        Self { entries: [None; SLOTS], queued: 0, dropped: 0 }
     }
 
     /// Lossy messages that found no room, or lost it to something more important.
@@ -56,60 +55,64 @@ impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
     }
 
     pub(super) fn push<M: Message>(&mut self, class: Class, message: &M) -> Result<(), OutboxFull> {
-        let mut entry = Entry { class, kind: M::KIND, revision: M::REVISION, ..Entry::EMPTY };
+        let mut entry = Entry {
+            class,
+            kind: M::KIND,
+            revision: M::REVISION,
+            number: self.queued,
+            len: 0,
+            payload: [0; BYTES],
+        };
         entry.len = codec::encode(message, &mut entry.payload).map_err(|_| OutboxFull)?;
-        self.insert(entry)
-    }
-
-    fn insert(&mut self, entry: Entry<BYTES>) -> Result<(), OutboxFull> {
-        let waiting = || self.entries.iter().take(self.len);
-        if entry.class == Class::State
-            && let Some(same) = waiting().position(|old| old.class == Class::State && old.kind == entry.kind)
-        {
-            self.remove(same);
-        } else if self.len == SLOTS {
-            // The entries are sorted by class: what may be lost stands at the end, the oldest of its class first.
-            let last = self.entries.get(self.len.wrapping_sub(1)).map(|last| last.class);
-            match last.filter(|last| *last >= Class::State && *last >= entry.class) {
-                Some(least) => {
-                    self.dropped = self.dropped.saturating_add(1);
-                    let oldest = waiting().position(|old| old.class == least).unwrap_or(0);
-                    self.remove(oldest);
-                }
-                None if entry.class >= Class::State => {
-                    self.dropped = self.dropped.saturating_add(1);
-                    return Ok(());
-                }
-                None => return Err(OutboxFull),
-            }
+        match self.place_for(class, M::KIND) {
+            Some(place) => *place = Some(entry),
+            None if class >= Class::State => self.dropped = self.dropped.saturating_add(1),
+            None => return Err(OutboxFull),
         }
-        let place = self.entries.iter().take(self.len).position(|old| old.class > entry.class);
-        let tail = self.entries.get_mut(place.unwrap_or(self.len)..=self.len).ok_or(OutboxFull)?;
-        tail.rotate_right(1);
-        *tail.first_mut().ok_or(OutboxFull)? = entry;
-        self.len += 1;
+        self.queued = self.queued.wrapping_add(1);
         Ok(())
     }
 
-    fn remove(&mut self, index: usize) {
-        if let Some(tail) = self.entries.get_mut(index..self.len) {
-            tail.rotate_left(1);
-            self.len -= 1;
+    /// Where an entry of this class goes: for a state in the place of an older one of its kind, else where it is free, else in
+    /// the place of the oldest of the least important that may be lost.
+    fn place_for(&mut self, class: Class, kind: u8) -> Option<&mut Option<Entry<BYTES>>> {
+        let same = |entry: &Entry<BYTES>| entry.class == Class::State && entry.kind == kind;
+        let waiting =
+            || self.entries.iter().enumerate().filter_map(|(at, entry)| Some((at, entry.as_ref()?)));
+        let replaced = waiting().find(|(_, entry)| class == Class::State && same(entry)).map(|(at, _)| at);
+        let mut at = replaced.or_else(|| self.entries.iter().position(Option::is_none));
+        if at.is_none() {
+            let oldest =
+                |(_, entry): &(usize, &Entry<BYTES>)| (entry.class, self.queued.wrapping_sub(entry.number));
+            at = waiting()
+                .filter(|(_, entry)| entry.class >= Class::State && entry.class >= class)
+                .max_by_key(oldest)
+                .map(|(at, _)| at);
+            self.dropped = self.dropped.saturating_add(u32::from(at.is_some()));
         }
+        self.entries.get_mut(at?)
     }
 
-    /// Sends the first message, if it is at least as important as `least`; it stays when sending fails.
+    /// Sends the most important message, the oldest of its class, if it is at least as important as `least`; it stays when
+    /// sending fails.
     pub(super) fn send_first<E: From<CodecError>>(
         &mut self,
         least: Class,
         send: impl FnOnce(u8, u8, &[u8]) -> Result<usize, E>,
     ) -> Result<Option<usize>, E> {
-        let Some(entry) = self.entries.first().filter(|entry| self.len > 0 && entry.class <= least) else {
+        let queued = self.queued;
+        let rank = |entry: &Entry<BYTES>| (entry.class, !queued.wrapping_sub(entry.number));
+        let first = self
+            .entries
+            .iter_mut()
+            .filter(|slot| slot.is_some_and(|entry| entry.class <= least))
+            .min_by_key(|slot| slot.as_ref().map(rank));
+        let Some((slot, entry)) = first.and_then(|slot| slot.map(|entry| (slot, entry))) else {
             return Ok(None);
         };
         let payload = entry.payload.get(..entry.len).ok_or(CodecError::Full)?;
         let len = send(entry.kind, entry.revision, payload)?;
-        self.remove(0);
+        *slot = None;
         Ok(Some(len))
     }
 }
