@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod elf;
 mod options;
+mod spec;
 mod steps;
 mod summary;
 mod toolchain;

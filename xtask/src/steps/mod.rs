@@ -39,6 +39,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: |workspace, _| tidy::run(&workspace.root),
     },
     Step {
+        name: "spec",
+        about: "docs/spec/wire.md alone reads every golden payload, and lists the code's open numbers",
+        run: |workspace, _| crate::spec::run(&workspace.root),
+    },
+    Step {
         name: "fmt",
         about: "the code is formatted",
         run: |workspace, _| workspace.cargo("fmt --all -- --check").run(),
