@@ -1,5 +1,7 @@
 #![no_std]
 #![doc = include_str!("../README.md")]
+// The wire is read by people who write it in other languages: each refusal is said in words.
+#![warn(clippy::missing_errors_doc)]
 
 mod bounded;
 pub mod cobs;
