@@ -34,6 +34,43 @@ pub enum ServerEvent<'a> {
 /// the transport's.
 ///
 /// Memory: the seal and 100 bytes.
+///
+/// ```
+/// use vend_protocol::{
+///     List, machine_link::{Clock, MachineSession, MachineEvent, Seal, ServerEvent, ServerSession}, signed::Signed,
+/// };
+/// # use vend_protocol::{Bytes, EnrolmentId, KeyId, Nonce, PlanVersion, signed::{AcceptedBody, Signature}};
+/// # struct Keys;
+/// # impl Seal for Keys {
+/// #     fn seal(&self, _: &[u8]) -> [u8; 16] { [7; 16] }
+/// #     fn verify(&self, _: &[u8], code: &[u8; 16]) -> bool { *code == [7; 16] }
+/// # }
+/// # fn signed() -> Signed {
+/// #     Signed { key_id: KeyId([0; 8]), body: Bytes::default(), signature: Signature::from_bytes([0; 64]) }
+/// # }
+/// # let accepted_body = AcceptedBody {
+/// #     enrolment: EnrolmentId([0; 16]), nonce: Nonce([0; 16]), ephemeral: [0; 32], server_time_ms: 0,
+/// #     receipt_watermark: 0, issued_seq: 0, floor_seq: 0, plan: PlanVersion::new(0).unwrap(), config: 0, key_list: 0,
+/// #     keepalive_s: 60, revisions: List::default(), frame_max: 1024,
+/// # };
+/// let mut machine = MachineSession::<Keys, 8, 64>::new(0, 90_000);
+/// let mut server = ServerSession::<Keys>::new(0, 90_000);
+/// let mut frame = [0; 1024];
+///
+/// // vend-payments signs the bodies, verifies them and agrees on the keys; here they are made up.
+/// let (hello, accepted) = (signed(), signed());
+/// let len = machine.greet(0, &hello, &mut frame)?;
+/// assert!(matches!(server.handle_frame(0, &frame[..len])?, Some(ServerEvent::Hello(_))));
+/// let len = server.accept(&accepted, Keys, List::default(), &mut frame)?;
+/// assert!(matches!(machine.handle_frame(0, &frame[..len])?, Some(MachineEvent::Accepted(_))));
+/// machine.open(0, Keys, &accepted_body, 0);
+///
+/// // From here everything carries a code, and a forged message closes the connection.
+/// let len = server.send(&Clock { request: 1, server_time_ms: 5 }, &mut frame)?;
+/// frame[8] ^= 1;
+/// assert!(machine.handle_frame(1, &frame[..len]).is_err());
+/// # Ok::<(), vend_protocol::machine_link::LinkError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ServerSession<S> {
     channel: Channel<S>,

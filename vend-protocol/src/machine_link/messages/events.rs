@@ -98,6 +98,12 @@ open_number_u16! {
 
 impl FaultCode {
     /// The event code of EVA-DTS 6.1.1 for reports in that format; `None` where that standard has none that fits.
+    ///
+    /// ```
+    /// use vend_protocol::machine_link::FaultCode;
+    /// assert_eq!(FaultCode::DROP_SENSOR.eva_dts(), Some("EJL"));
+    /// assert_eq!(FaultCode(300).eva_dts(), None); // a maker's own
+    /// ```
     pub const fn eva_dts(self) -> Option<&'static str> {
         Some(match self {
             Self::MOTOR | Self::MOTOR_HOME | Self::MOTOR_MISSING | Self::COUPLING => "EJB",
