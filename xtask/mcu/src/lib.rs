@@ -72,27 +72,41 @@ fn panic_reached() -> ! {
 /// Where the rest of a firmware would leave bytes and messages for this part of it. Nothing does: these images are
 /// measured, and the ones that run have inputs of their own.
 #[unsafe(no_mangle)]
-static mut MAILBOX: [usize; 2] = [0; 2];
+static mut MAILBOX: [usize; 5] = [0; 5];
 
-/// Bytes that came from outside.
-pub fn received() -> &'static [u8] {
-    let [pointer, len] = mailbox();
-    // SAFETY: whoever fills the mailbox points it to bytes that stay.
-    unsafe { core::slice::from_raw_parts(pointer as *const u8, len) }
+/// What the rest of a firmware left.
+#[derive(Clone, Copy)]
+pub struct Outside {
+    value: *const (),
 }
 
-/// A buffer for what goes out.
-pub fn outgoing() -> &'static mut [u8] {
-    let [pointer, len] = mailbox();
-    // SAFETY: whoever fills the mailbox points it to a buffer that nothing else uses.
-    unsafe { core::slice::from_raw_parts_mut(pointer as *mut u8, len) }
+impl Outside {
+    /// A value that another part of a firmware made. Each type is another value.
+    pub fn value<T: 'static>(self) -> &'static T {
+        // SAFETY: whoever fills the mailbox points it to a `T` that stays.
+        unsafe { &*self.value.cast() }
+    }
+
+    /// The same, given away.
+    pub fn take<T: 'static>(self) -> T {
+        // SAFETY: whoever fills the mailbox gives the value away with it.
+        unsafe { self.value.cast::<T>().read() }
+    }
 }
 
-/// A value that another part of a firmware made.
-pub fn given<T>() -> &'static T {
-    let [pointer, _] = mailbox();
-    // SAFETY: whoever fills the mailbox points it to a `T` that stays.
-    unsafe { &*(pointer as *const T) }
+/// Looks into the mailbox: bytes that came from outside, a buffer for what goes out, and values to send.
+pub fn look() -> (&'static [u8], &'static mut [u8], Outside) {
+    // SAFETY: a volatile read of a static that is never borrowed.
+    let [received, received_len, outgoing, outgoing_len, value] =
+        unsafe { (&raw const MAILBOX).read_volatile() };
+    // SAFETY: whoever fills the mailbox points it to bytes that stay, and to a buffer that nothing else uses.
+    unsafe {
+        (
+            core::slice::from_raw_parts(received as *const u8, received_len),
+            core::slice::from_raw_parts_mut(outgoing as *mut u8, outgoing_len),
+            Outside { value: value as *const () },
+        )
+    }
 }
 
 /// Another part of a firmware uses this value: all of it must exist.
@@ -116,13 +130,8 @@ pub fn decode_body<B: Serialize + DeserializeOwned>(bytes: &[u8]) {
     }
 }
 
-/// Encodes a body to be signed.
+/// Encodes a body to be signed, and gives its length.
 #[inline(never)]
-pub fn encode_body<B: Serialize + 'static>() {
-    used(&codec::encode(given::<B>(), outgoing()));
-}
-
-fn mailbox() -> [usize; 2] {
-    // SAFETY: a volatile read of a static that is never borrowed.
-    unsafe { (&raw const MAILBOX).read_volatile() }
+pub fn encode_body<B: Serialize>(body: &B, out: &mut [u8]) -> usize {
+    codec::encode(body, out).unwrap_or(0)
 }

@@ -51,7 +51,12 @@ macro_rules! uplink_in_session {
 #[macro_export]
 macro_rules! requests {
     ($each:ident) => {
-        $crate::list!($each, control_link, IdentifyRequest OpenRequest VendRequest QueryRequest ForgetRequest)
+        $crate::list!($each, control_link,
+            IdentifyRequest QueryRequest EventsRequest
+            OpenRequest VendRequest AbortRequest ForgetRequest
+            LanesRequest ConfigureRequest LaneScanRequest HomeAllRequest SelfTestRequest
+            UpdateBeginRequest UpdateChunkRequest UpdateVerifyRequest UpdateSwapRequest UpdateConfirmRequest
+        )
     };
 }
 
@@ -59,7 +64,12 @@ macro_rules! requests {
 #[macro_export]
 macro_rules! answers {
     ($each:ident) => {
-        $crate::list!($each, control_link, Identity OpenAnswer VendAnswer QueryAnswer ForgetAnswer)
+        $crate::list!($each, control_link,
+            Identity QueryAnswer EventsAnswer Unsupported
+            OpenAnswer VendAnswer ForgetAnswer
+            LanesAnswer ConfigureAnswer TaskAnswer
+            UpdateAnswer
+        )
     };
 }
 

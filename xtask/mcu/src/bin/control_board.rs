@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use vend_mcu::{decode_message, given, outgoing, received, used};
+use vend_mcu::{Outside, decode_message, look, used};
 use vend_protocol::{
     cobs::Decoder,
     control_link::answer,
@@ -13,31 +13,42 @@ use vend_protocol::{
 #[unsafe(no_mangle)]
 extern "C" fn main() {
     let mut line = Decoder::<CONTROL_FRAME_MAX>::new();
-    for byte in received() {
-        if let Some(frame) = line.push(*byte)
-            && let Ok(frame) = Frame::parse(frame)
-        {
-            serve(&frame);
+    loop {
+        let (received, outgoing, outside) = look();
+        for byte in received {
+            if let Some(frame) = line.push(*byte)
+                && let Ok(frame) = Frame::parse(frame)
+            {
+                requests(&frame);
+                answers(&frame, outgoing, outside);
+            }
         }
     }
 }
 
-fn serve(frame: &Frame<'_>) {
+#[inline(never)]
+fn requests(frame: &Frame<'_>) {
     macro_rules! decode {
         ($request:ty) => {
             decode_message::<$request>(frame);
         };
     }
-    macro_rules! encode {
-        ($answer:ty) => {
-            encode_answer::<$answer>(frame);
-        };
-    }
     vend_mcu::requests!(decode);
-    vend_mcu::answers!(encode);
 }
 
 #[inline(never)]
-fn encode_answer<M: Message + 'static>(request: &Frame<'_>) {
-    used(&answer(request, given::<M>(), outgoing()));
+fn answers(request: &Frame<'_>, outgoing: &mut [u8], outside: Outside) {
+    let mut sent = 0;
+    macro_rules! encode {
+        ($answer:ty) => {
+            sent += encode_answer::<$answer>(request, outgoing, outside);
+        };
+    }
+    vend_mcu::answers!(encode);
+    used(&sent);
+}
+
+#[inline(never)]
+fn encode_answer<M: Message + 'static>(request: &Frame<'_>, line: &mut [u8], outside: Outside) -> usize {
+    answer(request, outside.value::<M>(), line).unwrap_or(0)
 }

@@ -3,12 +3,13 @@
 #![no_std]
 #![no_main]
 
-use vend_mcu::{decode_body, decode_message, received};
+use vend_mcu::{decode_body, decode_message, look};
 use vend_protocol::frame::Frame;
 
 #[unsafe(no_mangle)]
 extern "C" fn main() {
-    let Ok(frame) = Frame::parse(received()) else { return };
+    let (received, ..) = look();
+    let Ok(frame) = Frame::parse(received) else { return };
     macro_rules! decode {
         ($message:ty) => {
             decode_message::<$message>(&frame);
@@ -23,7 +24,7 @@ extern "C" fn main() {
 
     macro_rules! decode_one_body {
         ($body:ty) => {
-            decode_body::<$body>(received());
+            decode_body::<$body>(received);
         };
     }
     vend_mcu::downlink_bodies!(decode_one_body);

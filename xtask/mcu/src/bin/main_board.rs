@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use vend_mcu::{decode_body, decode_message, encode_body, given, outgoing, received, used};
+use vend_mcu::{Outside, decode_body, decode_message, encode_body, look, used};
 use vend_payments::session::SessionSeal;
 use vend_protocol::{
     ReceiptNo,
@@ -20,75 +20,84 @@ type Session = MachineSession<SessionSeal, 8, 128>;
 
 #[unsafe(no_mangle)]
 extern "C" fn main() {
-    let mut session = Session::new(*given(), *given());
-    let mut master = Master::new(*given(), *given());
+    let (_, _, outside) = look();
+    let mut session = Session::new(*outside.value(), *outside.value());
+    let mut master = Master::new(*outside.value(), *outside.value());
     let mut line = Decoder::<CONTROL_FRAME_MAX>::new();
     loop {
-        let now_ms = *given();
-        machine_link(&mut session, now_ms);
-        control_link(&mut master, &mut line, now_ms);
+        let (received, outgoing, outside) = look();
+        machine_link(&mut session, received, outgoing, outside);
+        control_link(&mut master, &mut line, received, outgoing, outside);
     }
 }
 
 #[inline(never)]
-fn machine_link(session: &mut Session, now_ms: u64) {
+fn machine_link(session: &mut Session, received: &[u8], outgoing: &mut [u8], outside: Outside) {
+    let now_ms = *outside.value();
     used(&session.handle_timeout(now_ms));
     used(&session.poll_timeout());
     if session.wants_hello(now_ms) {
-        used(&session.greet(now_ms, given(), outgoing()));
+        used(&session.greet(now_ms, outside.value(), outgoing));
     }
-    match session.handle_frame(now_ms, received()) {
+    match session.handle_frame(now_ms, received) {
         Ok(Some(MachineEvent::Accepted(signed))) => {
             used(&signed);
-            session.open(now_ms, take(), given(), *given());
+            session.open(now_ms, outside.take(), outside.value(), *outside.value());
         }
         Ok(Some(MachineEvent::Message(frame))) => {
-            downlink(&frame);
+            downlink(&frame, received);
             session.unsupported(&frame);
         }
         other => used(&other),
     }
+    uplink(session, outgoing, outside);
+    used(&session.server_time_ms(now_ms));
+    used(&session.dropped());
+    session.acknowledged(*outside.value());
+    used(&session.poll_transmit(now_ms, &mut Journal(outside), outgoing));
+}
+
+/// A firmware's journal, where money messages wait.
+struct Journal(Outside);
+
+impl MoneyCursor for Journal {
+    fn next(&mut self, _: ReceiptNo) -> Next<'_> {
+        self.0.take()
+    }
+}
+
+#[inline(never)]
+fn uplink(session: &mut Session, outgoing: &mut [u8], outside: Outside) {
+    let mut sent = 0;
     macro_rules! queue {
         ($message:ty) => {
-            queue_message::<$message>(session);
+            sent += usize::from(queue_message::<$message>(session, outside));
         };
     }
     macro_rules! encode {
         ($body:ty) => {
-            encode_body::<$body>();
+            sent += encode_body::<$body>(outside.value(), outgoing);
         };
     }
     vend_mcu::uplink_queued!(queue);
     vend_mcu::uplink_bodies!(encode);
-    used(&session.server_time_ms(now_ms));
-    used(&session.dropped());
-    session.acknowledged(*given());
-    used(&session.poll_transmit(now_ms, &mut Journal, outgoing()));
     // Over HTTP and not in a session.
-    used(&frame::write::<Claim>(0, 0, given(), outgoing()));
-}
-
-/// A firmware's journal, where money messages wait.
-struct Journal;
-
-impl MoneyCursor for Journal {
-    fn next(&mut self, _: ReceiptNo) -> Next<'_> {
-        take()
-    }
-}
-
-fn take<T: 'static>() -> T {
-    // SAFETY: whoever fills the mailbox gives the value away with it.
-    unsafe { core::ptr::read(given()) }
+    sent += write_message::<Claim>(outgoing, outside);
+    used(&sent);
 }
 
 #[inline(never)]
-fn queue_message<M: Message + 'static>(session: &mut Session) {
-    used(&session.queue(*given(), given::<M>()));
+fn queue_message<M: Message + 'static>(session: &mut Session, outside: Outside) -> bool {
+    session.queue(*outside.value(), outside.value::<M>()).is_ok()
 }
 
 #[inline(never)]
-fn downlink(frame: &Frame<'_>) {
+fn write_message<M: Message + 'static>(outgoing: &mut [u8], outside: Outside) -> usize {
+    frame::write::<M>(1, *outside.value(), outside.value(), outgoing).unwrap_or(0)
+}
+
+#[inline(never)]
+fn downlink(frame: &Frame<'_>, body: &[u8]) {
     macro_rules! decode {
         ($message:ty) => {
             decode_message::<$message>(frame);
@@ -96,7 +105,7 @@ fn downlink(frame: &Frame<'_>) {
     }
     macro_rules! decode_one_body {
         ($body:ty) => {
-            decode_body::<$body>(received());
+            decode_body::<$body>(body);
         };
     }
     vend_mcu::downlink_passed_on!(decode);
@@ -104,16 +113,49 @@ fn downlink(frame: &Frame<'_>) {
 }
 
 #[inline(never)]
-fn control_link(master: &mut Master, line: &mut Decoder<CONTROL_FRAME_MAX>, now_ms: u64) {
+fn control_link(
+    master: &mut Master,
+    line: &mut Decoder<CONTROL_FRAME_MAX>,
+    received: &[u8],
+    outgoing: &mut [u8],
+    outside: Outside,
+) {
+    let now_ms = *outside.value();
     if !master.is_busy() {
-        master.begin(now_ms, *given());
+        master.begin(now_ms, *outside.value());
     }
-    used(&master.poll_transmit(now_ms, outgoing()));
-    for byte in received() {
+    used(&master.poll_transmit(now_ms, outgoing));
+    for byte in received {
         if let Some(frame) = line.push(*byte) {
             used(&master.handle_frame(frame));
+            if let Ok(frame) = Frame::parse(frame) {
+                answers(&frame);
+            }
         }
     }
+    requests(outgoing, outside);
     used(&master.handle_timeout(now_ms));
     used(&master.poll_timeout());
+}
+
+#[inline(never)]
+fn requests(outgoing: &mut [u8], outside: Outside) {
+    let mut sent = 0;
+    macro_rules! encode {
+        ($request:ty) => {
+            sent += write_message::<$request>(outgoing, outside);
+        };
+    }
+    vend_mcu::requests!(encode);
+    used(&sent);
+}
+
+#[inline(never)]
+fn answers(frame: &Frame<'_>) {
+    macro_rules! decode {
+        ($answer:ty) => {
+            decode_message::<$answer>(frame);
+        };
+    }
+    vend_mcu::answers!(decode);
 }
