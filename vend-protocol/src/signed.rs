@@ -352,7 +352,10 @@ mod raw_keys {
         keys: &List<[u8; 32], KEYS_MAX>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(keys.iter().map(|key| Key(*key)))
+        // A list of its own, since a sequence needs its length first and the iterator does not know it.
+        List::<Key, KEYS_MAX>::try_from_iter(keys.iter().map(|key| Key(*key)))
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
