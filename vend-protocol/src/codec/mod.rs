@@ -75,6 +75,10 @@ pub fn encode<T: Serialize>(value: &T, out: &mut [u8]) -> Result<usize, CodecErr
 /// ```
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut reader = Reader::new(bytes);
-    let value = T::deserialize(&mut reader)?;
+    let value = T::deserialize(&mut reader);
+    if let Some(refusal) = reader.refused() {
+        return Err(refusal.into());
+    }
+    let value = value?;
     if reader.is_empty() { Ok(value) } else { Err(CodecError::NotCanonical) }
 }

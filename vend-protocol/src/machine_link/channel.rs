@@ -141,7 +141,7 @@ impl<S: Seal> Channel<S> {
     /// [`LinkError::NotListed`] for a money message that the other end cannot read; [`LinkError::Codec`] when `out` is too
     /// small. Nothing is counted then.
     pub fn send<M: Message>(&mut self, message: &M, out: &mut [u8]) -> Result<usize, LinkError> {
-        self.send_with(M::KIND, M::REVISION, out, |payload| crate::codec::encode(message, payload))
+        self.send_with(M::KIND, M::REVISION, out, &|payload| crate::codec::encode(message, payload))
     }
 
     /// As [`Channel::send`], for a payload that is encoded already.
@@ -155,18 +155,20 @@ impl<S: Seal> Channel<S> {
         payload: &[u8],
         out: &mut [u8],
     ) -> Result<usize, LinkError> {
-        self.send_with(kind, revision, out, |space| {
+        self.send_with(kind, revision, out, &|space| {
             fill(space.get_mut(..payload.len()).ok_or(CodecError::Full)?, payload);
             Ok(payload.len())
         })
     }
 
+    /// One copy of it for all messages: hence the `dyn`.
+    #[inline(never)]
     pub(super) fn send_with(
         &mut self,
         kind: u8,
         revision: u8,
         out: &mut [u8],
-        payload: impl FnOnce(&mut [u8]) -> Result<usize, CodecError>,
+        payload: &dyn Fn(&mut [u8]) -> Result<usize, CodecError>,
     ) -> Result<usize, LinkError> {
         let sealed = self.seal.is_some();
         if sealed == kind::is_handshake(kind) {

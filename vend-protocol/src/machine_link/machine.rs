@@ -124,7 +124,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
     pub fn greet(&mut self, now_ms: u64, hello: &Signed, out: &mut [u8]) -> Result<usize, LinkError> {
         let len = self
             .channel
-            .send_with(Hello::KIND, Hello::REVISION, out, |payload| codec::encode(hello, payload))?;
+            .send_with(Hello::KIND, Hello::REVISION, out, &|payload| codec::encode(hello, payload))?;
         self.stage = Stage::Asked { sent_ms: now_ms };
         Ok(len)
     }
@@ -229,7 +229,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
                 ChainedKind::Receipt => (kind::RECEIPT, RECEIPT_REVISION),
                 ChainedKind::Amendment => (kind::AMENDMENT, AMENDMENT_REVISION),
             };
-            let sent = self.channel.send_with(kind, revision, out, |payload| codec::encode(signed, payload));
+            let sent = self.channel.send_with(kind, revision, out, &|payload| codec::encode(signed, payload));
             match sent {
                 Ok(len) => {
                     self.window.sent(self.channel.last_sent(), number);

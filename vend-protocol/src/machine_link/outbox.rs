@@ -1,6 +1,7 @@
 //! What waits to be sent at a machine, encoded, in order of importance.
 
 use crate::{
+    bounded::fill,
     codec::{self, CodecError},
     frame::Message,
 };
@@ -25,7 +26,8 @@ pub struct OutboxFull;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry<const BYTES: usize> {
-    class: Class,
+    /// `None`: free.
+    class: Option<Class>,
     kind: u8,
     revision: u8,
     /// Of all that were queued, which this is.
@@ -39,14 +41,15 @@ struct Entry<const BYTES: usize> {
 /// Entries stay where they are, and the one to send is looked for: moving them would cost an image more than looking.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox<const SLOTS: usize, const BYTES: usize> {
-    entries: [Option<Entry<BYTES>>; SLOTS],
+    entries: [Entry<BYTES>; SLOTS],
     queued: u32,
     dropped: u32,
 }
 
 impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
     pub(super) const fn new() -> Self {
-        Self { entries: [None; SLOTS], queued: 0, dropped: 0 }
+        let free = Entry { class: None, kind: 0, revision: 0, number: 0, len: 0, payload: [0; BYTES] };
+        Self { entries: [free; SLOTS], queued: 0, dropped: 0 }
     }
 
     /// Lossy messages that found no room, or lost it to something more important.
@@ -55,39 +58,39 @@ impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
     }
 
     pub(super) fn push<M: Message>(&mut self, class: Class, message: &M) -> Result<(), OutboxFull> {
-        let mut entry = Entry {
-            class,
-            kind: M::KIND,
-            revision: M::REVISION,
-            number: self.queued,
-            len: 0,
-            payload: [0; BYTES],
-        };
-        entry.len = codec::encode(message, &mut entry.payload).map_err(|_| OutboxFull)?;
-        match self.place_for(class, M::KIND) {
-            Some(place) => *place = Some(entry),
+        let mut payload = [0; BYTES];
+        let len = codec::encode(message, &mut payload).map_err(|_| OutboxFull)?;
+        self.insert(class, [M::KIND, M::REVISION], payload.get(..len).unwrap_or(&[]))
+    }
+
+    /// One copy of it for all messages, and no entry is moved.
+    #[inline(never)]
+    fn insert(&mut self, class: Class, [kind, revision]: [u8; 2], payload: &[u8]) -> Result<(), OutboxFull> {
+        let number = self.queued;
+        match self.place_for(class, kind) {
+            Some(entry) => {
+                (entry.class, entry.kind, entry.revision) = (Some(class), kind, revision);
+                (entry.number, entry.len) = (number, payload.len());
+                fill(&mut entry.payload, payload);
+            }
             None if class >= Class::State => self.dropped = self.dropped.saturating_add(1),
             None => return Err(OutboxFull),
         }
-        self.queued = self.queued.wrapping_add(1);
+        self.queued = number.wrapping_add(1);
         Ok(())
     }
 
-    /// Where an entry of this class goes: for a state in the place of an older one of its kind, else where it is free, else in
+    /// Where a message of this class goes: for a state in the place of an older one of its kind, else where it is free, else in
     /// the place of the oldest of the least important that may be lost.
-    fn place_for(&mut self, class: Class, kind: u8) -> Option<&mut Option<Entry<BYTES>>> {
-        let same = |entry: &Entry<BYTES>| entry.class == Class::State && entry.kind == kind;
-        let waiting =
-            || self.entries.iter().enumerate().filter_map(|(at, entry)| Some((at, entry.as_ref()?)));
-        let replaced = waiting().find(|(_, entry)| class == Class::State && same(entry)).map(|(at, _)| at);
-        let mut at = replaced.or_else(|| self.entries.iter().position(Option::is_none));
+    fn place_for(&mut self, class: Class, kind: u8) -> Option<&mut Entry<BYTES>> {
+        let same = |entry: &Entry<BYTES>| entry.class == Some(Class::State) && entry.kind == kind;
+        let replaced = self.entries.iter().position(|entry| class == Class::State && same(entry));
+        let mut at = replaced.or_else(|| self.entries.iter().position(|entry| entry.class.is_none()));
         if at.is_none() {
-            let oldest =
-                |(_, entry): &(usize, &Entry<BYTES>)| (entry.class, self.queued.wrapping_sub(entry.number));
-            at = waiting()
-                .filter(|(_, entry)| entry.class >= Class::State && entry.class >= class)
-                .max_by_key(oldest)
-                .map(|(at, _)| at);
+            let may_go = |entry: &Entry<BYTES>| entry.class >= Some(Class::State.max(class));
+            let oldest = |entry: &Entry<BYTES>| (entry.class, self.queued.wrapping_sub(entry.number));
+            let entries = self.entries.iter().enumerate().filter(|(_, entry)| may_go(entry));
+            at = entries.max_by_key(|(_, entry)| oldest(entry)).map(|(at, _)| at);
             self.dropped = self.dropped.saturating_add(u32::from(at.is_some()));
         }
         self.entries.get_mut(at?)
@@ -102,17 +105,11 @@ impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
     ) -> Result<Option<usize>, E> {
         let queued = self.queued;
         let rank = |entry: &Entry<BYTES>| (entry.class, !queued.wrapping_sub(entry.number));
-        let first = self
-            .entries
-            .iter_mut()
-            .filter(|slot| slot.is_some_and(|entry| entry.class <= least))
-            .min_by_key(|slot| slot.as_ref().map(rank));
-        let Some((slot, entry)) = first.and_then(|slot| slot.map(|entry| (slot, entry))) else {
-            return Ok(None);
-        };
+        let waiting = self.entries.iter_mut().filter(|entry| entry.class.is_some_and(|class| class <= least));
+        let Some(entry) = waiting.min_by_key(|entry| rank(entry)) else { return Ok(None) };
         let payload = entry.payload.get(..entry.len).ok_or(CodecError::Full)?;
         let len = send(entry.kind, entry.revision, payload)?;
-        *slot = None;
+        entry.class = None;
         Ok(Some(len))
     }
 }

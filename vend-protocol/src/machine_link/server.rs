@@ -126,9 +126,9 @@ impl<S: Seal> ServerSession<S> {
         listed: List<Revision, REVISIONS_MAX>,
         out: &mut [u8],
     ) -> Result<usize, LinkError> {
-        let len = self
-            .channel
-            .send_with(Accepted::KIND, Accepted::REVISION, out, |payload| codec::encode(accepted, payload))?;
+        let len = self.channel.send_with(Accepted::KIND, Accepted::REVISION, out, &|payload| {
+            codec::encode(accepted, payload)
+        })?;
         self.channel.open(seal, listed);
         Ok(len)
     }
