@@ -329,7 +329,8 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
     pub fn poll_timeout(&self) -> u64 {
         let own = match self.stage {
             Stage::Greeting { due_ms } => due_ms,
-            Stage::Asked { sent_ms } => sent_ms.saturating_add(HELLO_ROUND_TRIP_MAX_MS),
+            // An answer at the limit is still good, so the first moment after it.
+            Stage::Asked { sent_ms } => sent_ms.saturating_add(HELLO_ROUND_TRIP_MAX_MS + 1),
             Stage::Open => self.clock_due_ms(),
         };
         own.min(self.channel.poll_timeout())
