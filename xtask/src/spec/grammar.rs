@@ -27,6 +27,12 @@ pub(crate) struct Field {
     pub(crate) kind: Type,
 }
 
+impl Field {
+    fn pair(&self) -> (&str, &Type) {
+        (&self.name, &self.kind)
+    }
+}
+
 /// One case of a choice; its number is its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
@@ -118,26 +124,27 @@ impl Grammar {
 
     /// Every name that is used is defined.
     fn check(&self) -> Result<()> {
-        let mut used = Vec::new();
+        let mut used: Vec<(&str, &Type)> = Vec::new();
         for (_, fields) in self.messages.values() {
-            used.extend(fields);
+            used.extend(fields.iter().map(Field::pair));
         }
-        for definition in self.types.values() {
+        for (name, definition) in &self.types {
             match definition {
-                Definition::Fields(fields) => used.extend(fields),
-                Definition::Cases(cases) => used.extend(cases.iter().flat_map(|case| &case.fields)),
-                Definition::Alias(..) | Definition::Open(..) => {}
+                Definition::Fields(fields) => used.extend(fields.iter().map(Field::pair)),
+                Definition::Cases(cases) => {
+                    used.extend(cases.iter().flat_map(|case| &case.fields).map(Field::pair));
+                }
+                Definition::Alias(kind, _) | Definition::Open(kind, _) => used.push((name, kind)),
             }
         }
-        for field in used {
-            let mut kind = &field.kind;
+        for (user, mut kind) in used {
             while let Type::List(inner, _) | Type::Option(inner) = kind {
                 kind = inner;
             }
             if let Type::Named(name) = kind
                 && !self.types.contains_key(name)
             {
-                bail!("{}: there is no type `{name}`", field.name);
+                bail!("{user}: there is no type `{name}`");
             }
         }
         Ok(())

@@ -59,6 +59,7 @@ fn what_the_page_forbids_is_refused() {
 fn a_page_that_contradicts_itself_is_refused() {
     for (right, wrong) in [
         ("slot  slot", "slot  lane"),
+        ("pair\n", "pair   two of them\n"),
         ("  1 started", "  2 started"),
         ("list<pair, 2>", "list<pair>"),
         ("pair\n", "slot\n"),
