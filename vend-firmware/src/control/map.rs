@@ -23,26 +23,45 @@ pub(super) const fn config_to_hal(config: ConfigHash) -> vend_hal::ConfigHash {
     vend_hal::ConfigHash(config.0)
 }
 
-/// Slot 1 is lane 0.
-fn lane(slot: SlotId) -> Result<LaneId, Refusal> {
-    let index = u8::try_from(slot.number().saturating_sub(1)).map_err(|_| Refusal::LANE)?;
-    Ok(LaneId::new(index))
+/// Slot 1 is lane 0. No board has a lane 255, so it stands for every one that cannot be.
+fn lane(slot: SlotId) -> LaneId {
+    LaneId::new(u8::try_from(slot.number().saturating_sub(1)).unwrap_or(u8::MAX))
 }
 
-/// The command a request stands for, within the board's own limits.
-pub(super) fn command(request: &VendRequest, own: &VendLimits) -> Result<VendCommand, Refusal> {
+/// The command a request stands for: the stricter limits of the two.
+pub(super) fn command(request: &VendRequest, own: &VendLimits) -> VendCommand {
     let extra_quarter_turns = request.limits.extra_quarter_turns.min(own.quarter_turns());
-    let limits = VendLimits { extra_quarter_turns, ..*own };
-    if limits.worst_case_ms() > request.limits.max_vend_ms {
-        return Err(Refusal::LIMITS);
-    }
-    Ok(VendCommand {
+    VendCommand {
         nonce: nonce_to_hal(request.nonce),
         vend_id: vend_hal::VendId(request.vend.number()),
         config_hash: config_to_hal(request.config),
-        lane: lane(request.lane)?,
-        limits,
-    })
+        lane: lane(request.lane),
+        limits: VendLimits { extra_quarter_turns, ..*own },
+    }
+}
+
+/// Whether the board would accept the command as a new vend, as far as nonce, number and state are concerned.
+pub(super) fn would_start(status: &BoardStatus, command: &VendCommand) -> bool {
+    status.nonce == Some(command.nonce)
+        && status.config_hash == command.config_hash
+        && status.last_vend_id.is_none_or(|last| command.vend_id > last)
+        && status.vend == vend_hal::VendState::Idle
+}
+
+/// What the request asks for and `vend-hal` does not look at.
+pub(super) fn check(
+    status: &BoardStatus,
+    request: &VendRequest,
+    command: &VendCommand,
+) -> Result<(), Refusal> {
+    if command.lane.index() >= status.lanes {
+        return Err(Refusal::LANE);
+    }
+    let sensor = status.sensor != SensorState::NotFitted || request.limits.without_sensor;
+    if !sensor || command.limits.worst_case_ms() > request.limits.max_vend_ms {
+        return Err(Refusal::LIMITS);
+    }
+    Ok(())
 }
 
 pub(super) fn identity(status: &BoardStatus, config: &ControlConfig) -> Identity {

@@ -5,8 +5,8 @@
 //! UART; the board runs [`vend_hal::Motion::run`] beside it, so that answers come while a motor turns.
 //!
 //! # Limits
-//! A frame longer than [`CONTROL_FRAME_MAX`] is dropped by the decoder; one of another address or with a wrong checksum is not
-//! answered. Memory: about 330 bytes, and [`LINE_MAX`] for an answer.
+//! [`BoardSession`]'s: a frame that is too long, for another address or with a wrong checksum is not answered. What `vend-hal`
+//! cannot do (aborting, configurations, tasks, updates) is answered *unsupported*. Memory: 700 bytes.
 
 mod map;
 #[cfg(test)]
@@ -21,17 +21,11 @@ use vend_hal::{
 };
 use vend_protocol::{
     Text,
-    cobs::{Decoder, line_len},
-    codec::CodecError,
     control_link::{
-        Features, ForgetAnswer, ForgetRequest, IdentifyRequest, OpenAnswer, OpenRequest, QueryRequest,
-        Refusal, VendAnswer, VendRequest, answer,
+        self, BoardHandler, BoardSession, Features, ForgetAnswer, ForgetRequest, Identity, OpenAnswer,
+        OpenRequest, QueryAnswer, Refusal, VendAnswer, VendRequest,
     },
-    frame::{CONTROL_FRAME_MAX, Frame},
 };
-
-/// The longest answer on the line, in bytes.
-pub const LINE_MAX: usize = line_len(CONTROL_FRAME_MAX);
 
 /// What a [`Responder`] answers from: a [`BoardHandle`], or a board with a door contact around one.
 pub trait Commands {
@@ -122,92 +116,72 @@ impl Default for ControlConfig {
 #[derive(Clone, Debug)]
 pub struct Responder {
     config: ControlConfig,
-    decoder: Decoder<CONTROL_FRAME_MAX>,
+    session: BoardSession,
 }
 
 impl Responder {
     /// A responder that has seen nothing.
     pub const fn new(config: ControlConfig) -> Self {
-        Self { config, decoder: Decoder::new() }
+        Self { session: BoardSession::new(config.address), config }
     }
 
-    /// Takes a byte of the line. When it completes a request for this board, the answer is in the first bytes of `line`, to
-    /// be written at once.
-    pub fn handle_byte(
-        &mut self,
-        byte: u8,
-        board: &mut impl Commands,
-        line: &mut [u8; LINE_MAX],
-    ) -> Option<usize> {
-        let frame = Frame::parse(self.decoder.push(byte)?).ok()?;
-        if frame.address != self.config.address {
-            return None;
-        }
-        // A request that cannot be read is not answered; the buffer is long enough for every answer.
-        respond(&self.config, &frame, board, line)?.ok()
+    /// Takes a byte of the line. When it completes a request for this board, the answer is given, to be written at once.
+    pub fn handle_byte(&mut self, byte: u8, board: &mut impl Commands) -> Option<&[u8]> {
+        self.session.handle_byte(byte, &mut Answers { config: &self.config, board })
     }
 }
 
-fn respond(
-    config: &ControlConfig,
-    frame: &Frame<'_>,
-    board: &mut impl Commands,
-    line: &mut [u8],
-) -> Option<Result<usize, CodecError>> {
-    if frame.is::<QueryRequest>() {
-        frame.decode::<QueryRequest>().ok()?;
-        let status = board.query();
-        let status = map::status(&status, board.door_open(), config);
-        return Some(answer(frame, &status, line));
+/// The answers to one request.
+struct Answers<'a, C> {
+    config: &'a ControlConfig,
+    board: &'a mut C,
+}
+
+impl<C: Commands> BoardHandler for Answers<'_, C> {
+    fn identify(&mut self) -> Identity {
+        map::identity(&self.board.query(), self.config)
     }
-    if frame.is::<IdentifyRequest>() {
-        frame.decode::<IdentifyRequest>().ok()?;
-        return Some(answer(frame, &map::identity(&board.query(), config), line));
+
+    fn query(&mut self) -> QueryAnswer {
+        let status = self.board.query();
+        map::status(&status, self.board.door_open(), self.config)
     }
-    if frame.is::<OpenRequest>() {
-        let request: OpenRequest = frame.decode().ok()?;
-        return Some(answer(frame, &OpenAnswer { refused: open(&request, board).err() }, line));
+
+    fn open(&mut self, request: &OpenRequest) -> OpenAnswer {
+        let opened = if map::config_to_hal(request.config) == self.board.query().config_hash {
+            self.board.open(map::nonce_to_hal(request.nonce)).map_err(map::open_refused)
+        } else {
+            Err(Refusal::CONFIG)
+        };
+        OpenAnswer { refused: opened.err() }
     }
-    if frame.is::<VendRequest>() {
-        let request: VendRequest = frame.decode().ok()?;
-        let vending = match vend(config, &request, board) {
+
+    fn vend(&mut self, request: &VendRequest) -> VendAnswer {
+        match self.try_vend(request) {
             Ok(state) => VendAnswer::State(state),
             Err(refusal) => VendAnswer::Refused(refusal),
-        };
-        return Some(answer(frame, &vending, line));
+        }
     }
-    if frame.is::<ForgetRequest>() {
-        let request: ForgetRequest = frame.decode().ok()?;
-        let forgotten = board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
-        return Some(answer(
-            frame,
-            &ForgetAnswer { refused: forgotten.err().map(map::forget_refused) },
-            line,
-        ));
+
+    fn forget(&mut self, request: &ForgetRequest) -> ForgetAnswer {
+        let forgotten =
+            self.board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
+        ForgetAnswer { refused: forgotten.err().map(map::forget_refused) }
     }
-    None
 }
 
-fn open(request: &OpenRequest, board: &mut impl Commands) -> Result<(), Refusal> {
-    if map::config_to_hal(request.config) != board.query().config_hash {
-        return Err(Refusal::CONFIG);
+impl<C: Commands> Answers<'_, C> {
+    fn try_vend(&mut self, request: &VendRequest) -> Result<control_link::VendState, Refusal> {
+        let command = map::command(request, &self.config.limits);
+        let status = self.board.query();
+        // Only what would start now is looked at closer: a repeat is answered with the state of what was started before.
+        if map::would_start(&status, &command) {
+            map::check(&status, request, &command)?;
+        }
+        let state = self.board.start(&command).map_err(map::start_refused)?;
+        // `start` answers with the state of the vend it was asked for, so there is one.
+        map::vend_state(&state).map(|(_, _, state)| state).ok_or(Refusal::OLD_VEND)
     }
-    board.open(map::nonce_to_hal(request.nonce)).map(|_| ()).map_err(map::open_refused)
-}
-
-fn vend(
-    config: &ControlConfig,
-    request: &VendRequest,
-    board: &mut impl Commands,
-) -> Result<vend_protocol::control_link::VendState, Refusal> {
-    let command = map::command(request, &config.limits)?;
-    let status = board.query();
-    if status.sensor == vend_hal::SensorState::NotFitted && !request.limits.without_sensor {
-        return Err(Refusal::LIMITS);
-    }
-    let state = board.start(&command).map_err(map::start_refused)?;
-    // `start` answers with the state of the vend it was asked for, so there is one.
-    map::vend_state(&state).map(|(_, _, state)| state).ok_or(Refusal::OLD_VEND)
 }
 
 /// Why [`serve`] ended.
@@ -237,7 +211,6 @@ pub async fn serve<L: Read + Write>(
     board: &mut impl Commands,
 ) -> Result<Infallible, ServeError<L::Error>> {
     let mut responder = Responder::new(config);
-    let mut out = [0; LINE_MAX];
     let mut input = [0; 64];
     loop {
         let len = line.read(&mut input).await.map_err(ServeError::Line)?;
@@ -245,8 +218,7 @@ pub async fn serve<L: Read + Write>(
             return Err(ServeError::Closed);
         }
         for byte in input.iter().take(len) {
-            if let Some(len) = responder.handle_byte(*byte, board, &mut out) {
-                let answer = out.get(..len).unwrap_or(&[]);
+            if let Some(answer) = responder.handle_byte(*byte, board) {
                 line.write_all(answer).await.map_err(ServeError::Line)?;
                 line.flush().await.map_err(ServeError::Line)?;
             }

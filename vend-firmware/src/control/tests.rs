@@ -1,11 +1,14 @@
 extern crate std;
 
-use std::vec::Vec;
-
 use vend_hal::{BoardConfig, BoardState, Instant, Outcome};
 use vend_protocol::{
     ConfigHash, SlotId,
-    control_link::{Answer, Exchange, Master, QueryAnswer, VendLabel, VendLimits},
+    cobs::Decoder,
+    control_link::{
+        AbortRequest, IdentifyRequest, Master, NoAnswer, QueryRequest, Request, SelfTestRequest, VendLabel,
+        VendLimits,
+    },
+    frame::CONTROL_FRAME_MAX,
 };
 
 use super::*;
@@ -44,61 +47,53 @@ impl Line {
         let mut state = BoardState::new(BoardConfig::default(), 6);
         state.note_sensor(vend_hal::SensorState::Ok);
         let responder = Responder::new(ControlConfig::default());
-        Self { master: Master::new(1, 7), responder, board: Board(state) }
+        Self { master: Master::new(7), responder, board: Board(state) }
     }
 
-    fn ask(&mut self, exchange: Exchange) -> Answer {
-        let mut line = [0; LINE_MAX];
-        self.master.begin(0, exchange);
-        let len = self.master.poll_transmit(0, &mut line).unwrap().unwrap();
+    fn try_ask<R: Request>(&mut self, request: &R) -> Result<R::Answer, NoAnswer> {
+        self.master.begin(0, 1, request).unwrap();
         let mut decoder = Decoder::<CONTROL_FRAME_MAX>::new();
-        let mut answers = Vec::new();
-        for byte in line.into_iter().take(len) {
-            let mut out = [0; LINE_MAX];
-            if let Some(len) = self.responder.handle_byte(byte, &mut self.board, &mut out) {
-                for byte in &out[..len] {
-                    if let Some(frame) = decoder.push(*byte) {
-                        answers.extend(self.master.handle_frame(frame));
-                    }
+        let mut answers = std::vec::Vec::new();
+        for byte in self.master.poll_transmit(0).unwrap().to_vec() {
+            for byte in self.responder.handle_byte(byte, &mut self.board).unwrap_or_default() {
+                if let Some(frame) = decoder.push(*byte) {
+                    answers.extend(self.master.handle_frame(frame).map(|reply| reply.answer::<R>()));
                 }
             }
         }
         assert_eq!(answers.len(), 1);
-        answers[0].1
+        answers.remove(0)
+    }
+
+    fn ask<R: Request>(&mut self, request: &R) -> R::Answer {
+        self.try_ask(request).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn vend(&mut self, vend: u64, slot: u64, limits: VendLimits) -> VendAnswer {
-        let request = VendRequest {
+        self.ask(&VendRequest {
             nonce: vend_protocol::Nonce([1; 16]),
             vend: vend_protocol::VendId::new(vend).unwrap(),
             config: ConfigHash([0; 8]),
             lane: SlotId::new(slot).unwrap(),
             limits,
             label: VendLabel { authority: 1, line: 0 },
-        };
-        match self.ask(Exchange::Vend(request)) {
-            Answer::Vending(answer) => answer,
-            other => panic!("{other:?}"),
-        }
+        })
     }
 
     fn status(&mut self) -> QueryAnswer {
-        match self.ask(Exchange::Query) {
-            Answer::Status(status) => status,
-            other => panic!("{other:?}"),
-        }
+        self.ask(&QueryRequest {})
     }
 
-    fn open(&mut self, config: [u8; 8]) -> Answer {
+    fn open(&mut self, config: [u8; 8]) -> OpenAnswer {
         let nonce = vend_protocol::Nonce([1; 16]);
-        self.ask(Exchange::Open(OpenRequest { nonce, config: ConfigHash(config) }))
+        self.ask(&OpenRequest { nonce, config: ConfigHash(config) })
     }
 }
 
 #[test]
 fn a_vend_is_started_once_reported_and_forgotten() {
     let mut line = Line::new();
-    assert_eq!(line.open([0; 8]), Answer::Opened(OpenAnswer { refused: None }));
+    assert_eq!(line.open([0; 8]), OpenAnswer { refused: None });
     let running = VendAnswer::State(vend_protocol::control_link::VendState::Running);
     assert_eq!(line.vend(4, 3, VendLimits::default()), running);
     assert_eq!(line.vend(4, 3, VendLimits::default()), running);
@@ -109,9 +104,9 @@ fn a_vend_is_started_once_reported_and_forgotten() {
     let last = line.status().last.unwrap();
     let vend_protocol::control_link::VendState::Done(result) = last.state else { panic!("running") };
     assert_eq!(result.outcome.verdict(), vend_protocol::Verdict::Unknown);
-    let forget = ForgetRequest { nonce: vend_protocol::Nonce([1; 16]), vend: last.vend };
+    let forget = ForgetRequest { nonce: last.nonce, vend: last.vend };
     for _ in 0..2 {
-        assert_eq!(line.ask(Exchange::Forget(forget)), Answer::Forgotten(ForgetAnswer { refused: None }));
+        assert_eq!(line.ask(&forget), ForgetAnswer { refused: None });
     }
     assert_eq!(line.status().last, None);
 }
@@ -121,7 +116,7 @@ fn what_the_board_must_not_do_is_refused_by_name() {
     let mut line = Line::new();
     let refused = |refusal| VendAnswer::Refused(refusal);
     assert_eq!(line.vend(4, 3, VendLimits::default()), refused(Refusal::NONCE));
-    assert_eq!(line.open([9; 8]), Answer::Opened(OpenAnswer { refused: Some(Refusal::CONFIG) }));
+    assert_eq!(line.open([9; 8]), OpenAnswer { refused: Some(Refusal::CONFIG) });
     line.open([0; 8]);
     assert_eq!(line.vend(4, 7, VendLimits::default()), refused(Refusal::LANE));
     assert_eq!(line.vend(4, 999, VendLimits::default()), refused(Refusal::LANE));
@@ -134,20 +129,40 @@ fn what_the_board_must_not_do_is_refused_by_name() {
 }
 
 #[test]
+fn a_repeat_is_answered_with_its_state_whatever_changed_meanwhile() {
+    let mut line = Line::new();
+    line.open([0; 8]);
+    let running = line.vend(4, 3, VendLimits::default());
+    line.board.0.note_sensor(vend_hal::SensorState::NotFitted);
+    assert_eq!(
+        line.vend(4, 3, VendLimits::default()),
+        running,
+        "a refusal would say that nothing was started"
+    );
+}
+
+#[test]
+fn what_vend_hal_cannot_do_is_unsupported() {
+    let mut line = Line::new();
+    let abort =
+        AbortRequest { nonce: vend_protocol::Nonce([1; 16]), vend: vend_protocol::VendId::new(4).unwrap() };
+    assert_eq!(line.try_ask(&abort), Err(NoAnswer::Unsupported));
+    assert_eq!(line.try_ask(&SelfTestRequest { task: 1 }), Err(NoAnswer::Unsupported));
+    assert_eq!(line.ask(&IdentifyRequest {}).features, Features::DROP_SENSOR);
+}
+
+#[test]
 fn noise_and_frames_for_others_are_not_answered() {
     let mut line = Line::new();
-    let mut out = [0; LINE_MAX];
     let mut rng = 1u32;
     for _ in 0..100_000 {
         rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let byte = rng.to_le_bytes()[3];
-        assert_eq!(line.responder.handle_byte(byte, &mut line.board, &mut out), None);
+        assert_eq!(line.responder.handle_byte(byte, &mut line.board), None);
     }
-    let mut other = Master::new(2, 7);
-    other.begin(0, Exchange::Query);
-    let mut request = [0; LINE_MAX];
-    let len = other.poll_transmit(0, &mut request).unwrap().unwrap();
-    for byte in &request[..len] {
-        assert_eq!(line.responder.handle_byte(*byte, &mut line.board, &mut out), None);
+    let mut other = Master::new(7);
+    other.begin(0, 2, &QueryRequest {}).unwrap();
+    for byte in other.poll_transmit(0).unwrap() {
+        assert_eq!(line.responder.handle_byte(*byte, &mut line.board), None);
     }
 }

@@ -180,7 +180,9 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     ) -> Self {
         let mut sequence = [0; 4];
         random.fill(&mut sequence);
-        let board = Board::new(config.board_address, u32::from_le_bytes(sequence));
+        let sequence = u32::from_le_bytes(sequence);
+        let board =
+            Board::new(config.board_address, config.board_config, state.numbers.nonce, sequence);
         let enrolment = signer.public_key().fingerprint();
         let mut machine = Self {
             config,
@@ -228,13 +230,11 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     /// Bytes came from the control board.
     pub fn handle_control_bytes(&mut self, now_ms: u64, bytes: &[u8]) {
         for byte in bytes {
-            if let Some(event) = self.board.handle_byte(now_ms, *byte) {
-                // What a vend saw before its own window is counted together with its end.
+            self.board.handle_byte(now_ms, *byte);
+            // What a vend saw before its own window is counted together with its end, which is not taken note of yet.
+            for _ in 0..self.board.take_late_drops().min(3) {
                 let after = self.late_drop_order();
-                self.handle_board_event(now_ms, event);
-                for _ in 0..self.board.take_late_drops().min(3) {
-                    self.late_drop(now_ms, after);
-                }
+                self.late_drop(now_ms, after);
             }
         }
     }
@@ -242,9 +242,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     /// Time has passed.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         self.link_timeout(now_ms);
-        if let Some(event) = self.board.handle_timeout(now_ms) {
-            self.handle_board_event(now_ms, event);
-        }
+        self.board.handle_timeout(now_ms);
     }
 
     /// When [`Machine::handle_timeout`] and [`Machine::poll_action`] are to be called at the latest.
@@ -265,12 +263,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         {
             return Some(Action::Journal(request));
         }
-        let (keep, in_order) = match &self.work {
-            Work::Vending(vending) => (vending.vend_to_keep(), true),
-            _ => (None, false),
-        };
-        self.board.drive(now_ms, self.state.numbers.nonce, self.config.board_config, keep, in_order);
-        if let Ok(Some(len)) = self.board.poll_transmit(now_ms, buffer) {
+        if let Some(len) = self.board.poll_transmit(now_ms, buffer) {
             return Some(Action::ControlBytes(len));
         }
         if let Some(len) = self.link_transmit(now_ms, buffer) {
@@ -372,9 +365,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
                 return Some(self.append(Record::Acknowledged(number)));
             }
         }
-        if !matches!(self.work, Work::Vending(_))
-            && self.board.wants_nonce(now_ms, numbers.nonce, self.config.board_config)
-        {
+        if !matches!(self.work, Work::Vending(_)) && self.board.wants_nonce(now_ms) {
             let mut nonce = Nonce([0; 16]);
             self.random.fill(&mut nonce.0);
             return Some(self.append(Record::Nonce(nonce)));

@@ -3,12 +3,24 @@
 //! The main board is the master: it asks, and the addressed board answers within [`ANSWER_MS`] with the same sequence. A board
 //! never speaks unasked. Every request may be sent again: a board answers a repeat with its state and starts nothing twice.
 
+mod board;
+mod board_link;
+mod gate;
 pub mod kind;
+mod line;
 mod master;
 mod messages;
+mod polls;
+mod vend;
 
-pub use master::{Answer, Exchange, Master, answer};
+pub use board::{BoardHandler, BoardSession};
+pub use board_link::{BoardLink, STATUS_MAX_AGE_MS};
+pub use gate::{BEGIN_WITHIN_MS, VendGate};
+pub use line::{AskError, Line};
+pub use master::{Master, NoAnswer, Reply};
 pub use messages::*;
+pub use polls::{Polls, SILENT_POLL_MAX_MS};
+pub use vend::{VendEnd, VendEvent, VendOrder};
 
 /// The address of the first control board.
 pub const FIRST_ADDRESS: u8 = 1;
@@ -18,6 +30,8 @@ pub const LAST_ADDRESS: u8 = 247;
 pub const ANSWER_MS: u64 = 10;
 /// The master asks again after this long without an answer, in milliseconds.
 pub const RESEND_MS: u64 = 50;
+/// The master sends a request so often before the board counts as silent.
+pub const SENDS: u8 = 6;
 /// The master polls this often while a vend runs, in milliseconds.
 pub const POLL_VENDING_MS: u64 = 50;
 /// The master polls this often otherwise, in milliseconds.
@@ -34,3 +48,5 @@ pub const THERMOMETERS_MAX: usize = 4;
 pub const EVENTS_MAX: usize = 8;
 /// Bytes of firmware in one message.
 pub const CHUNK_MAX: usize = 192;
+/// The longest frame on the line, in bytes: COBS-coded, with both delimiters.
+pub const LINE_MAX: usize = crate::cobs::line_len(crate::frame::CONTROL_FRAME_MAX);

@@ -29,7 +29,7 @@ use vend_protocol::{
 use self::server::{EPOCH_MS, Server, machine_number};
 use super::{Action, JournalAnswer, JournalRequest, Machine, MachineConfig};
 use crate::{
-    control::{Commands, ControlConfig, LINE_MAX, Responder},
+    control::{Commands, ControlConfig, Responder},
     journal::{
         Error, Journal, State,
         test_flash::{Rng, TestFlash},
@@ -186,7 +186,8 @@ impl World {
     fn boot_control(&mut self) {
         let mut state = BoardState::new(BoardConfig::default(), 6);
         state.note_sensor(self.sensor);
-        let responder = Responder::new(ControlConfig::default());
+        let boot = u32::try_from(self.now_ms).unwrap();
+        let responder = Responder::new(ControlConfig { boot, ..ControlConfig::default() });
         let looks_at_ms = self.now_ms;
         self.control = Some(ControlSide { state, responder, running: None, looks_at_ms });
     }
@@ -318,11 +319,8 @@ impl World {
             let Some(control) = &mut self.control else { continue };
             let mut answers = Vec::new();
             for byte in line {
-                let mut out = [0; LINE_MAX];
                 let mut board = At(&mut control.state, now);
-                if let Some(len) = control.responder.handle_byte(byte, &mut board, &mut out) {
-                    answers.push(out[..len].to_vec());
-                }
+                answers.extend(control.responder.handle_byte(byte, &mut board).map(<[u8]>::to_vec));
             }
             for answer in answers {
                 assert!(answer.len() <= line_len(CONTROL_FRAME_MAX));
