@@ -99,12 +99,8 @@ pub fn load(online: &Path) -> Result<ServerKeys, KeyFileError> {
     let list_path = online.join(KEY_LIST);
     let key_list: Signed =
         codec::decode(&read(&list_path)?).map_err(|_| KeyFileError::Malformed(list_path))?;
-    let body = root.verify::<KeyListBody>(&key_list).map_err(|_| KeyFileError::List)?;
-    if !body.keys.iter().any(|key| *key == signer.public_key().to_bytes()) {
-        return Err(KeyFileError::List);
-    }
     let seal = SealKey::new(*read_32(&online.join(SEAL_KEY))?);
-    Ok(ServerKeys { online: signer, root, key_list, seal })
+    ServerKeys::new(signer, root, key_list, seal).map_err(|_| KeyFileError::List)
 }
 
 fn secret() -> Result<Zeroizing<[u8; 32]>, KeyFileError> {

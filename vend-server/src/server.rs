@@ -94,6 +94,7 @@ impl Server {
         tasks.spawn(async move {
             tokio::select! {
                 () = jobs.run_jobs() => {}
+                () = jobs.watch_links() => {}
                 () = end => {}
             }
         });

@@ -9,11 +9,13 @@
 mod attempt;
 mod authorize;
 mod enrol;
+mod hello;
 mod jobs;
 mod link;
 mod operate;
 mod order;
 mod payment;
+mod plan;
 mod receipt;
 mod refund;
 mod rows;
@@ -27,10 +29,14 @@ use std::{
 
 use tokio::sync::{broadcast, oneshot};
 use vend_payments::{
-    signed::{PublicKey, Signer},
+    signed::{PublicKey, SignatureError, Signer},
     wallet::{AccountId, CallContext, CallError, HttpRequest, HttpResponse, SealKey, Wallet},
 };
-use vend_protocol::{MachineId, OrderId, machine_link::Readiness, signed::Signed};
+use vend_protocol::{
+    MachineId, OrderId,
+    machine_link::{LinkError, Readiness},
+    signed::{KeyListBody, Signed},
+};
 
 pub use enrol::{ClaimRefused, NewTicket};
 pub use link::MachineAuth;
@@ -47,6 +53,7 @@ pub const MIGRATIONS: &[Migration] =
     &[("0001_first_sale", include_str!("../../migrations/0001_first_sale.sql"))];
 
 /// The keys a server signs with.
+#[non_exhaustive]
 pub struct ServerKeys {
     /// Signs authorizations, voids, accepted and enrolments. Under the key list.
     pub online: Signer,
@@ -54,8 +61,29 @@ pub struct ServerKeys {
     pub root: PublicKey,
     /// The key list, signed by the root key.
     pub key_list: Signed,
+    /// Its version. A machine whose list is older is sent this one.
+    pub key_list_version: u32,
     /// Seals evidence in the database.
     pub seal: SealKey,
+}
+
+impl ServerKeys {
+    /// The keys of a server whose online key is on the list.
+    ///
+    /// # Errors
+    /// [`SignatureError::UnknownKey`] when it is not; what [`PublicKey::verify`] returns when the list is not the root key's.
+    pub fn new(
+        online: Signer,
+        root: PublicKey,
+        key_list: Signed,
+        seal: SealKey,
+    ) -> Result<Self, SignatureError> {
+        let list: KeyListBody = root.verify(&key_list)?;
+        if !list.keys.iter().any(|key| *key == online.public_key().to_bytes()) {
+            return Err(SignatureError::UnknownKey);
+        }
+        Ok(Self { online, root, key_list, key_list_version: list.version, seal })
+    }
 }
 
 /// Something changed that a page may show.
@@ -140,7 +168,7 @@ impl Engine {
         self.inner.changes.subscribe()
     }
 
-    /// Whether a machine is connected and accepted.
+    /// Whether a machine is connected and has proven that it is itself.
     pub fn is_connected(&self, machine: MachineId) -> bool {
         self.link(machine).is_some_and(|link| link.is_open())
     }
@@ -200,6 +228,9 @@ pub enum EngineError {
     /// A message does not fit its frame.
     #[error(transparent)]
     Codec(#[from] vend_protocol::codec::CodecError),
+    /// A machine's connection cannot go on.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 /// Milliseconds since 1970, UTC.

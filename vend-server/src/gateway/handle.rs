@@ -24,6 +24,8 @@ pub enum CloseReason {
     TakenOver,
     /// The machine takes its messages too slowly.
     SlowReader,
+    /// The machine's own messages have not come for too long, though the connection stands.
+    Silent,
     /// The machine is retired, locked or its secret was changed.
     NotAuthorized,
     /// The server stops.

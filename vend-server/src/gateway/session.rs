@@ -58,7 +58,7 @@ impl End {
     pub(super) fn goodbye(&self) -> Option<Goodbye> {
         Some(match self {
             Self::Goodbye | Self::Lost | Self::Slow | Self::Refused(..) => return None,
-            Self::Silent => Goodbye::KeepAlive,
+            Self::Silent | Self::Closed(CloseReason::Silent) => Goodbye::KeepAlive,
             Self::Handler(_) => Goodbye::Failed,
             Self::Wire(WireError::TooLarge) => Goodbye::TooLarge,
             Self::Wire(WireError::Malformed) => Goodbye::Malformed,

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::timeout};
 use vend_payments::{
     enrolment::{LoginSecret, Ticket, claim, verify_grant},
     receipt::receipt_hash,
+    session::{Offer, SessionSeal},
     signed::Signer,
 };
 use vend_protocol::{
@@ -14,11 +15,12 @@ use vend_protocol::{
     Start,
     frame::{Frame, MACHINE_FRAME_MAX, Message},
     machine_link::{
-        Accepted, Acknowledgement, Authorization, Claim, ClaimGranted, End, Hello, PlanApplied, PlanPart,
-        Prepare, Readiness, Ready, Receipt, Received, Session, Taken, Void, kind,
+        Accepted, Acknowledgement, Authorization, Channel, Claim, ClaimGranted, Clock, ClockRequest, End,
+        Hello, PLAIN, PlanApplied, PlanPart, Prepare, Readiness, Ready, Receipt, Received, Taken, Void, kind,
     },
     signed::{
-        AcceptedBody, Authority, AuthorizationBody, HelloBody, ReceiptBody, ReceiptLine, Signed, VoidBody,
+        AcceptedBody, Authority, AuthorizationBody, HelloBody, ReceiptBody, ReceiptLine, Revision, Signed,
+        VoidBody,
     },
 };
 use vend_server::server::Server;
@@ -42,9 +44,20 @@ pub(crate) struct TestMachine {
 
 struct Link {
     client: AsyncClient,
-    session: Session,
+    channel: Channel<SessionSeal>,
+    /// The last frame that was written.
+    last: Vec<u8>,
     frames: mpsc::UnboundedReceiver<Vec<u8>>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// What the server reads.
+const RECEIPTS: Revision = Revision { kind: kind::RECEIPT, revision: 1 };
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
 }
 
 /// What a machine reports of a line.
@@ -90,8 +103,29 @@ impl TestMachine {
         }
     }
 
-    /// Connects, says hello and takes the planogram. Returns the receipt watermark the server names.
-    pub(crate) async fn connect(&mut self, mqtt: SocketAddr) -> u64 {
+    /// Connects, says hello and takes the planogram. Returns what the server said to the hello.
+    pub(crate) async fn connect(&mut self, mqtt: SocketAddr) -> AcceptedBody {
+        self.dial(mqtt).await;
+        let accepted = self.greet(self.hello()).await;
+        self.ask_time().await;
+        while self.plan != accepted.plan {
+            let part: PlanPart = self.expect().await;
+            if part.part + 1 == part.parts {
+                self.plan = part.plan;
+                self.send(&PlanApplied { plan: part.plan }).await;
+            }
+        }
+        accepted
+    }
+
+    /// Asks for the time, and so proves to the server that it is there.
+    pub(crate) async fn ask_time(&mut self) {
+        self.send(&ClockRequest { request: 7 }).await;
+        assert_eq!(self.expect::<Clock>().await.request, 7);
+    }
+
+    /// Logs in, and says nothing.
+    pub(crate) async fn dial(&mut self, mqtt: SocketAddr) {
         let mut options = MqttOptions::new(self.id.to_string(), mqtt.ip().to_string(), mqtt.port());
         let password = String::from_utf8(self.secret.password().to_vec()).unwrap();
         options.set_credentials(self.id.to_string(), password).set_clean_session(true);
@@ -108,38 +142,45 @@ impl TestMachine {
                 }
             }
         });
-        self.link = Some(Link { client, session: Session::new(End::Machine, 0, 60_000), frames, task });
-        let nonce = Nonce([7; 16]);
-        let hello = HelloBody {
+        let channel = Channel::new(End::Machine, 0, 60_000);
+        self.link = Some(Link { client, channel, last: Vec::new(), frames, task });
+    }
+
+    /// What it says of itself.
+    pub(crate) fn hello(&self) -> HelloBody {
+        let reads = [kind::AUTHORIZATION, kind::VOID, kind::ACKNOWLEDGEMENT];
+        HelloBody {
             machine: self.id,
             enrolment: self.signer.public_key().fingerprint(),
-            nonce,
+            nonce: Nonce(random()),
             ephemeral: [0; 32],
-            config: 0,
-            key_list: 0,
             journal: self.journal,
             used_seq: self.used_seq,
             last_receipt: self.number,
             plan: self.plan,
-            revisions: List::default(),
+            config: 0,
+            key_list: self.keys.version(),
+            revisions: List::try_from_iter(reads.map(|kind| Revision { kind, revision: 1 })).unwrap(),
             frame_max: 1024,
             lines_max: 8,
             firmware: "test".try_into().unwrap(),
-        };
-        let hello = Hello(self.signer.sign(&hello).unwrap());
-        self.send(&hello).await;
-        let Accepted(accepted) = self.expect().await;
-        let accepted: AcceptedBody = self.keys.verify(&accepted).unwrap();
-        assert_eq!(accepted.nonce, nonce);
-        self.link.as_mut().unwrap().session.open();
-        while self.plan != accepted.plan {
-            let part: PlanPart = self.expect().await;
-            if part.part + 1 == part.parts {
-                self.plan = part.plan;
-                self.send(&PlanApplied { plan: part.plan }).await;
-            }
         }
-        accepted.receipt_watermark
+    }
+
+    /// Says this hello.
+    pub(crate) async fn say_hello(&mut self, hello: HelloBody) -> Offer {
+        let (signed, offer) = Offer::hello(random(), &self.signer, hello, 0).unwrap();
+        self.send(&Hello(signed)).await;
+        offer
+    }
+
+    /// Says this hello and opens the session with the server's answer. The server has not heard anything sealed then.
+    pub(crate) async fn greet(&mut self, hello: HelloBody) -> AcceptedBody {
+        let offer = self.say_hello(hello).await;
+        let Accepted(signed) = self.expect().await;
+        let (accepted, seal) = offer.accept(&self.keys, &signed, 0).unwrap();
+        self.link().channel.open(seal, accepted.revisions);
+        accepted
     }
 
     pub(crate) fn disconnect(&mut self) {
@@ -148,23 +189,61 @@ impl TestMachine {
         }
     }
 
-    pub(crate) async fn send<M: Message>(&mut self, message: &M) {
-        let link = self.link.as_mut().unwrap();
-        let mut out = [0; MACHINE_FRAME_MAX];
-        let len = link.session.send(message, &mut out).unwrap();
-        let topic = vend_protocol::machine_link::up_topic(self.id).to_string();
-        link.client.publish(topic, QoS::AtLeastOnce, false, out[..len].to_vec()).await.unwrap();
+    fn link(&mut self) -> &mut Link {
+        self.link.as_mut().unwrap()
     }
 
-    async fn frame(&mut self) -> Option<Vec<u8>> {
-        timeout(WAIT, self.link.as_mut().unwrap().frames.recv()).await.ok().flatten()
+    pub(crate) async fn send<M: Message>(&mut self, message: &M) {
+        let frame = self.frame(message);
+        self.send_frame(frame).await;
+    }
+
+    /// Writes the next frame of this connection, without sending it.
+    pub(crate) fn frame<M: Message>(&mut self, message: &M) -> Vec<u8> {
+        let link = self.link();
+        let mut out = [0; MACHINE_FRAME_MAX];
+        let len = link.channel.send(message, &mut out).unwrap();
+        link.last = out[..len].to_vec();
+        link.last.clone()
+    }
+
+    /// Sends a message of this kind that says nothing; its sequence is returned.
+    pub(crate) async fn send_kind(&mut self, kind: u8) -> u32 {
+        let mut out = [0; 64];
+        let len = self.link().channel.send_encoded(kind, 1, &[], &mut out).unwrap();
+        self.send_frame(out[..len].to_vec()).await;
+        Frame::parse(&out[..len]).unwrap().sequence
+    }
+
+    /// The same without the session's code.
+    pub(crate) fn plain_frame<M: Message>(&mut self, message: &M) -> Vec<u8> {
+        let mut out = [0; MACHINE_FRAME_MAX];
+        let sequence = Frame::parse(&self.link().last).unwrap().sequence + 1;
+        let len = vend_protocol::frame::write(PLAIN, sequence, message, &mut out).unwrap();
+        out[..len].to_vec()
+    }
+
+    /// The frame that was written last.
+    pub(crate) fn last_frame(&mut self) -> Vec<u8> {
+        self.link().last.clone()
+    }
+
+    /// Seals with these keys from now on.
+    pub(crate) fn seal_with(&mut self, seal: SessionSeal) {
+        self.link().channel.open(seal, List::try_from_iter([RECEIPTS]).unwrap());
+    }
+
+    pub(crate) async fn send_frame(&mut self, frame: Vec<u8>) {
+        let topic = vend_protocol::machine_link::up_topic(self.id).to_string();
+        self.link().client.publish(topic, QoS::AtLeastOnce, false, frame).await.unwrap();
     }
 
     /// The next message, which must be an `M`; plan parts in between are taken.
     pub(crate) async fn expect<M: Message>(&mut self) -> M {
         loop {
-            let bytes = self.frame().await.unwrap_or_else(|| panic!("kind {:#04x} did not come", M::KIND));
-            let received = self.link.as_mut().unwrap().session.receive(0, &bytes).unwrap();
+            let frame = timeout(WAIT, self.link().frames.recv()).await.ok().flatten();
+            let frame = frame.unwrap_or_else(|| panic!("kind {:#04x} did not come", M::KIND));
+            let received = self.link().channel.receive(0, &frame).unwrap();
             let Received::Message(frame) = received else { continue };
             if frame.kind == kind::PLAN_PART && M::KIND != kind::PLAN_PART {
                 let part: PlanPart = frame.decode().unwrap();
@@ -177,10 +256,18 @@ impl TestMachine {
         }
     }
 
+    /// The server closes the connection without another word.
+    pub(crate) async fn expect_closed(&mut self) {
+        let end = timeout(WAIT, self.link().frames.recv()).await.unwrap();
+        if let Some(frame) = end {
+            panic!("kind {:#04x} came", Frame::parse(&frame).unwrap().kind);
+        }
+    }
+
     /// Nothing comes for a while.
     pub(crate) async fn expect_silence(&mut self, for_: Duration) {
-        if let Ok(Some(bytes)) = timeout(for_, self.link.as_mut().unwrap().frames.recv()).await {
-            panic!("kind {:#04x} came", Frame::parse(&bytes).unwrap().kind);
+        if let Ok(Some(frame)) = timeout(for_, self.link().frames.recv()).await {
+            panic!("kind {:#04x} came", Frame::parse(&frame).unwrap().kind);
         }
     }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test or its helpers is the report")]
 
+mod link;
 mod machine;
 mod rules;
 mod story;
@@ -11,7 +12,10 @@ mod wallet;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
-use vend_payments::wallet::{AccountId, Wallet};
+use vend_payments::{
+    signed::PublicKey,
+    wallet::{AccountId, Wallet},
+};
 use vend_protocol::{Currency, MachineId, OrderId, ProductId, SlotId, machine_link::Readiness};
 use vend_server::{
     engine::{Pick, PickRefused, Placed, Settings, SlotEdit, Source},
@@ -108,6 +112,11 @@ impl App {
         let app = Self { dir, server, service, machine, service_addr, settings };
         app.until("SELECT plan_applied = plan FROM machines").await;
         app
+    }
+
+    /// The root key's public half.
+    pub(crate) fn root(&self) -> PublicKey {
+        keys::load(&self.dir.path().join("keys")).unwrap().root
     }
 
     /// Stops the server and starts another on the same folder. The machine has to connect again.

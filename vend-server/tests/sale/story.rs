@@ -153,7 +153,7 @@ async fn a_receipt_is_acknowledged_again_when_the_acknowledgement_was_lost() {
     let receipt = app.machine.vend(&authorization, &[seen(DropReport::NotSeen)]).await;
     app.settled(order).await;
     app.machine.disconnect();
-    assert_eq!(app.machine.connect(app.server.mqtt()).await, 1, "the watermark");
+    assert_eq!(app.machine.connect(app.server.mqtt()).await.receipt_watermark, 1, "the watermark");
     app.machine.send(&vend_protocol::machine_link::Receipt(receipt.clone())).await;
     app.machine.expect_acknowledged(&receipt).await;
     assert_eq!(app.service.refunded(&attempt), 200);

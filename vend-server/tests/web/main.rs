@@ -100,12 +100,8 @@ fn server_keys() -> ServerKeys {
     let (root, online) = (Signer::from_seed(&[1; 32]), Signer::from_seed(&[2; 32]));
     let keys = List::try_from_iter([online.public_key().to_bytes()]).unwrap();
     let list = KeyListBody { version: 1, not_before_ms: 0, expires_ms: u64::MAX, keys };
-    ServerKeys {
-        root: root.public_key(),
-        key_list: root.sign(&list).unwrap(),
-        online,
-        seal: SealKey::new([3; 32]),
-    }
+    let list = root.sign(&list).unwrap();
+    ServerKeys::new(online, root.public_key(), list, SealKey::new([3; 32])).unwrap()
 }
 
 pub(crate) fn machine_1() -> MachineId {
