@@ -19,7 +19,7 @@ use super::{
 
 /// What a vector is of: something that is released as a whole.
 pub(crate) struct Subject {
-    /// `machine_link 0x04 1 receipt` or `signed_body vend/receipt/1`.
+    /// `machine_link 0x04 1 receipt` or `signed_bodies vend/receipt/1 receipt`.
     pub(crate) id: String,
     pub(crate) shape: Shape,
 }
@@ -63,12 +63,18 @@ impl<T: Serialize + DeserializeOwned> Values<T> {
 
     /// The smallest and the largest value with this case of this enum.
     pub(crate) fn and_case(self, path: &str, name: &str) -> Self {
-        let Some(Kind::Enum(cases)) = self.shape.part(path).map(|part| &part.kind) else {
-            panic!("{path} is no enum")
+        self.and_cases(&[(path, name)])
+    }
+
+    /// The smallest and the largest value with these cases of these enums.
+    pub(crate) fn and_cases(self, cases: &[(&str, &str)]) -> Self {
+        let number = |path: &str, name: &str| match self.shape.part(path).map(|part| &part.kind) {
+            Some(Kind::Enum(cases)) => cases.iter().position(|case| *case == name).expect("a case of it"),
+            other => panic!("{path} is no enum, but {other:?}"),
         };
-        let number = cases.iter().position(|case| *case == name).expect("a case of it");
-        let wishes = Wishes::from([(path.into(), i128::try_from(number).unwrap())]);
-        let name = name.to_lowercase();
+        let wish = |&(path, name): &(&str, &str)| (path.into(), i128::try_from(number(path, name)).unwrap());
+        let wishes: Wishes = cases.iter().map(wish).collect();
+        let name = cases.last().map_or("", |case| case.1).to_lowercase();
         self.and_made(&format!("small_{name}"), Size::Small, &wishes).and_made(
             &format!("most_{name}"),
             Size::Most,

@@ -27,8 +27,22 @@ pub(crate) fn all(link: Link) -> Vec<(u8, String)> {
         .collect()
 }
 
+/// What the vectors call a message: the kind's name, and from the second revision on its number: `quote`, `quote_2`.
+pub(crate) fn message(link: Link, kind: u8, revision: u8) -> String {
+    if revision == 1 { name(link, kind) } else { format!("{}_{revision}", name(link, kind)) }
+}
+
+/// What identifies a message in `released.txt`.
+pub(crate) fn id(link: Link, kind: u8, revision: u8) -> String {
+    let file = match link {
+        Link::Machine => "machine_link",
+        Link::Control => "control_link",
+    };
+    format!("{file} {kind:#04x} revision {revision} {}", message(link, kind, revision))
+}
+
 /// A kind's name.
-pub(crate) fn name(link: Link, kind: u8) -> String {
+fn name(link: Link, kind: u8) -> String {
     let found = all(link).into_iter().find(|known| known.0 == kind);
     found.unwrap_or_else(|| panic!("{kind:#04x} has no constant in kind.rs")).1
 }

@@ -7,23 +7,29 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is its report")]
 
 mod book;
+mod codec;
 mod fields;
 mod file;
+mod framing;
 mod kinds;
 mod released;
 mod sample;
 mod shape;
 mod values;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use book::{Book, Subject, Vector};
 use fields::Value;
 use kinds::Link;
 use shape::{Kind, Part};
 
-fn books() -> Vec<Book> {
-    vec![values::machine_link::book(), values::bodies::book()]
+/// All books. Made once, since each type of them is asked for its limits.
+fn books() -> &'static [Book] {
+    static BOOKS: LazyLock<Vec<Book>> = LazyLock::new(|| {
+        vec![values::machine_link::book(), values::control_link::book(), values::bodies::book()]
+    });
+    &BOOKS
 }
 
 /// Calls `check` with each vector and what its file says of it.
@@ -58,10 +64,11 @@ fn the_bytes_of_every_vector_give_its_value() {
     each(|vector, entry| {
         let payload = entry.bytes("payload");
         vector.check(&payload).unwrap_or_else(|error| panic!("[{}] {error}", entry.name));
-        if let Some(frame) = entry.all("frame").next() {
-            let frame = file::unhex(frame).expect("hexadecimal");
-            let kind = frame[1];
-            assert_eq!(values::machine_link::payload_of(kind, &frame), payload, "[{}]", entry.name);
+        if entry.all("line").next().is_some() {
+            assert_eq!(values::control_link::payload_of(&entry.bytes("line")), payload, "[{}]", entry.name);
+        } else if entry.all("frame").next().is_some() {
+            let frame = entry.bytes("frame");
+            assert_eq!(values::machine_link::payload_of(frame[1], &frame), payload, "[{}]", entry.name);
         }
     });
 }
@@ -93,18 +100,13 @@ fn every_vector_has_a_value() {
 
 #[test]
 fn every_kind_has_a_vector() {
-    let books = books();
-    let links = [("machine_link", Link::Machine)];
     let subjects: BTreeSet<&str> =
-        books.iter().flat_map(|book| &book.subjects).map(|s| s.id.as_str()).collect();
-    for (file, link) in links {
-        for (kind, name) in kinds::all(link) {
-            let id = format!("{file} {kind:#04x} revision 1 {name}");
-            assert!(subjects.contains(id.as_str()), "no vectors of {id}: add values in tests/golden/values");
-        }
-    }
-    for (kind, revision) in kinds::known() {
-        let id = format!("machine_link {kind:#04x} revision {revision} {}", kinds::name(Link::Machine, kind));
+        books().iter().flat_map(|book| &book.subjects).map(|subject| subject.id.as_str()).collect();
+    let of_constants = [Link::Machine, Link::Control]
+        .into_iter()
+        .flat_map(|link| kinds::all(link).into_iter().map(move |(kind, _)| kinds::id(link, kind, 1)));
+    let known = kinds::known().map(|(kind, revision)| kinds::id(Link::Machine, kind, revision));
+    for id in of_constants.chain(known) {
         assert!(subjects.contains(id.as_str()), "no vectors of {id}: add values in tests/golden/values");
     }
 }

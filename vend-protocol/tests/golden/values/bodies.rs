@@ -50,7 +50,7 @@ where
         entry.put("tag", tag);
         entry
     };
-    book.put(format!("signed_body {name} {tag}"), values, begin, |_, _| ());
+    book.put(format!("signed_bodies {tag} {name}"), values, begin, |_, _| ());
 }
 
 pub(crate) fn hello() -> HelloBody {

@@ -64,7 +64,7 @@ pub(crate) fn put<M>(book: &mut Book, values: Values<M>)
 where
     M: Message + PartialEq + Debug + Clone + Send + Sync + 'static,
 {
-    let name = kinds::name(Link::Machine, M::KIND);
+    let name = kinds::message(Link::Machine, M::KIND, M::REVISION);
     let begin = |case: &str| {
         let mut entry = Entry::new(format!("{name}.{case}"));
         entry.put("kind", format!("{:#04x}", M::KIND));
@@ -74,7 +74,7 @@ where
         entry.put("sequence", sequence(M::KIND));
         entry
     };
-    let id = format!("machine_link {:#04x} revision {} {name}", M::KIND, M::REVISION);
+    let id = kinds::id(Link::Machine, M::KIND, M::REVISION);
     book.put(id, values, begin, |entry, message| entry.put("frame", hex(&framed(message))));
 }
 

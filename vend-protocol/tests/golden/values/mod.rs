@@ -1,6 +1,7 @@
 //! The values that the vectors are made from, told as one story: machine 7 sells order 1042.
 
 pub(crate) mod bodies;
+pub(crate) mod control_link;
 pub(crate) mod events;
 pub(crate) mod machine_link;
 pub(crate) mod upkeep;
