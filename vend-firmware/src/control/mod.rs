@@ -8,6 +8,8 @@
 //! [`BoardSession`]'s: a frame that is too long, for another address or with a wrong checksum is not answered. What `vend-hal`
 //! cannot do (aborting, configurations, tasks, updates) is answered *unsupported*. Memory: 700 bytes.
 
+#[cfg(test)]
+mod differential;
 mod map;
 #[cfg(test)]
 mod tests;
