@@ -14,14 +14,15 @@
 //! `tests/vectors/check_session.py` computes it without this crate):
 //!
 //! ```text
-//! shared = X25519(own secret, the other's ephemeral key)           refused when it is all zero (RFC 7748, 6.1)
-//! h      = SHA-512("vend/hello/1" .. 16 bytes || hello body)       first 32 bytes
-//! a      = SHA-512("vend/accepted/1" .. 16 bytes || accepted body) first 32 bytes
-//! up || down = HKDF-SHA-256(salt = "vend/session/1" .. 16 bytes, ikm = shared, info = h || a), 64 bytes
-//! code   = HMAC-SHA-256(up or down, header || payload)             first 16 bytes
+//! tag(text)  = the text, filled up to 16 bytes with zeros
+//! shared     = X25519(own secret, the other's ephemeral key)            refused when it is all zero (RFC 7748, 6.1)
+//! h          = SHA-512(tag("vend/hello/1") || hello body)               first 32 bytes
+//! a          = SHA-512(tag("vend/accepted/1") || accepted body)         first 32 bytes
+//! up || down = HKDF-SHA-256(salt = tag("vend/session/1"), ikm = shared, info = h || a)    64 bytes (RFC 5869)
+//! code       = HMAC-SHA-256(up or down, header || payload)              first 16 bytes
 //! ```
 //!
-//! `..` means filled up with zero bytes. What the machine sends is under `up`, what the server sends under `down`.
+//! What the machine sends is under `up`, what the server sends under `down`.
 //!
 //! An image that only seals and verifies links no curve arithmetic: [`SessionSeal`] needs [`SessionKeys`], and nothing of what
 //! agrees on them.
