@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use serde::{Serialize, de::DeserializeOwned};
 use vend_protocol::{
-    Bytes, Currency, List, Money, Outcome, SlotId, Text, codec, control_link as control,
+    Bytes, Currency, List, Money, Outcome, SlotId, Text,
+    codec::{self, CodecError},
+    control_link as control,
     frame::{self, Frame, MACHINE_FRAME_MAX, Message},
     machine_link as machine, signed,
 };
@@ -21,7 +23,7 @@ pub struct Layout {
     pub sample: fn(u64) -> Vec<u8>,
     /// Whether these bytes are a value, and panics when that value does not encode to the very same bytes.
     pub canonical: fn(&[u8]) -> bool,
-    /// Panics when we and postcard are not of one mind about these bytes; says what that mind is.
+    /// Whether these bytes are a value, and panics when postcard is of another mind, or writes it otherwise.
     pub agreed: fn(&[u8]) -> bool,
 }
 
@@ -60,7 +62,7 @@ const fn choice(name: &[u8]) -> u8 {
 }
 
 fn sampled<T: Serialize + DeserializeOwned>(number: u64) -> Vec<u8> {
-    postcard::to_allocvec(&sample::<T>(number)).unwrap_or_default()
+    postcard::to_allocvec(&sample::<T>(number)).expect("every value can be written")
 }
 
 fn framed<M: Message>(address: u8, sequence: u32, number: u64) -> Vec<u8> {
@@ -96,7 +98,14 @@ fn agreed<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> 
     let theirs = theirs.filter(|value| postcard::to_allocvec(value).is_ok_and(|again| again == bytes));
     let ours = codec::decode::<T>(bytes).ok();
     assert_eq!(ours, theirs, "ours on the left, postcard's on the right");
-    ours.is_some()
+    let Some(value) = ours else { return false };
+    let mut out = vec![0; bytes.len()];
+    assert_eq!(codec::encode(&value, &mut out), Ok(bytes.len()));
+    assert_eq!(out, bytes, "ours on the left, postcard's on the right");
+    if out.pop().is_some() {
+        assert_eq!(codec::encode(&value, &mut out), Err(CodecError::Full), "a byte too few");
+    }
+    true
 }
 
 macro_rules! list {

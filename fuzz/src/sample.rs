@@ -33,9 +33,7 @@ impl Dice {
 
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        mix(self.0)
     }
 
     fn below(&mut self, end: u64) -> u64 {
@@ -54,6 +52,13 @@ impl Dice {
     fn len(&mut self) -> usize {
         usize::try_from(self.below(4)).unwrap_or(0)
     }
+}
+
+/// `SplitMix64`'s last step: each bit of the result depends on each bit of the number.
+pub(crate) const fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 struct Sampler(Dice);

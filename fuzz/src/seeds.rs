@@ -54,6 +54,7 @@ fn codec_differential() -> Seeds {
 }
 
 fn machine_session() -> Seeds {
+    #[allow(clippy::enum_glob_use, reason = "the stories are read as lists of verbs")]
     use crate::machine_session::{
         Step::{self, *},
         Way::{Down, Up},

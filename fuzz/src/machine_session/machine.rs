@@ -1,6 +1,9 @@
 //! The machine: its session, its journal, and what it was promised.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::LazyLock,
+};
 
 use vend_protocol::{
     AuthSeq, Nonce, PlanVersion, ReceiptNo, codec,
@@ -20,6 +23,9 @@ use super::{
 use crate::sample::sample;
 
 type Session = MachineSession<Toy, 4, 24>;
+
+/// What the steps do not vary.
+static TEMPLATE: LazyLock<HelloBody> = LazyLock::new(|| sample(1));
 
 /// What a silent link is worth, in milliseconds.
 pub(super) const SILENCE_MAX_MS: u64 = 90_000;
@@ -147,7 +153,7 @@ impl MachineEnd {
         if link.session.wants_hello(now_ms) {
             self.drawn += 1;
             link.nonce = self.drawn;
-            let hello = HelloBody { nonce: nonce(link.nonce), ..sample(1) };
+            let hello = HelloBody { nonce: nonce(link.nonce), ..TEMPLATE.clone() };
             let mut body = [0; MACHINE_FRAME_MAX];
             let len = codec::encode(&hello, &mut body).expect("a hello fits");
             let hello = sign(Way::Up, &body[..len]);

@@ -4,7 +4,10 @@ mod machine;
 mod server;
 mod toy;
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use vend_protocol::{
@@ -18,7 +21,7 @@ use server::ServerEnd;
 use toy::Keys;
 
 /// The way of a frame, and with it the end that sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "u8", into = "u8")]
 pub(crate) enum Way {
     /// From the machine.
@@ -190,12 +193,25 @@ impl World {
 
     fn deliver(&mut self, way: Way) {
         let Some(frame) = self.wires.of(way).pop_front() else { return };
+        let taken = self.hand_over(way, &frame);
+        // The transport may double a message at any time: that must not even close the connection.
+        if taken {
+            assert!(self.hand_over(way, &frame), "a repeat closed the connection");
+        }
+    }
+
+    /// Gives a frame to its receiver; `false` when that closes the connection.
+    fn hand_over(&mut self, way: Way, frame: &[u8]) -> bool {
         match way {
             Way::Up => {
-                let answer = self.server.handle(self.now_ms, &frame, &mut self.log);
+                let answer = self.server.handle(self.now_ms, frame, &mut self.log);
                 self.put(Way::Down, answer);
+                self.server.timeout().is_some()
             }
-            Way::Down => self.machine.handle(self.now_ms, &frame, &mut self.log),
+            Way::Down => {
+                self.machine.handle(self.now_ms, frame, &mut self.log);
+                self.machine.timeout().is_some()
+            }
         }
     }
 
@@ -294,14 +310,21 @@ impl World {
 /// What was sent under which keys, to compare with what is taken.
 #[derive(Default)]
 struct Log {
-    sent: HashMap<(Keys, Way), Vec<Sent>>,
+    sent: BTreeMap<(Keys, Way), Vec<Sent>>,
 }
 
 /// A message without its frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Sent {
     kind: u8,
     payload: Vec<u8>,
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kind {:02x}:", self.kind)?;
+        self.payload.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+    }
 }
 
 impl Log {

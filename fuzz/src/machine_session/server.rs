@@ -1,6 +1,9 @@
 //! The server: its session, and the receipts in its database.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 use vend_protocol::{
@@ -19,6 +22,9 @@ use super::{
     toy::{Keys, Toy, is_signed, sign},
 };
 use crate::sample::sample;
+
+/// What the steps do not vary.
+static TEMPLATE: LazyLock<AcceptedBody> = LazyLock::new(|| sample(1));
 
 /// A message of a future version: the machine does not know it.
 #[derive(Serialize, Deserialize)]
@@ -96,7 +102,11 @@ impl ServerEnd {
                 link.took(log, &Sent { kind: kind::UNSUPPORTED, payload });
                 assert_eq!(unsupported.kind, Novel::KIND, "the machine knows every other message");
             }
-            Some(ServerEvent::Unknown(unknown)) => panic!("the machine sent {unknown:?}"),
+            // An altered hello: there is no session yet in which to answer, so the connection is closed.
+            Some(ServerEvent::Unknown(unknown)) => {
+                assert!(!link.session.is_open(), "the machine sent {unknown:?}");
+                return None;
+            }
             None => {}
         }
         self.link = Some(link);
@@ -127,7 +137,7 @@ impl ServerEnd {
             receipt_watermark: watermark,
             keepalive_s: 60,
             revisions: revisions(&[kind::RECEIPT, kind::AMENDMENT]),
-            ..sample(1)
+            ..TEMPLATE.clone()
         };
         let mut bytes = [0; MACHINE_FRAME_MAX];
         let len = codec::encode(&accepted, &mut bytes).expect("it fits");

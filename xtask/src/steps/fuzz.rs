@@ -197,6 +197,8 @@ impl Fuzzer {
         }
         let log = scratch.join("log");
         let mut command = Command::new(self.program(target));
+        // A backtrace is for whoever looks into one input.
+        command.env("RUST_BACKTRACE", "0");
         command.args([&found, &corpus]).args(LIMITS).arg("-print_final_stats=1");
         command.arg(format!("-max_total_time={seconds}"));
         // The slash at the end makes it a folder.
