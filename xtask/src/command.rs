@@ -3,9 +3,9 @@
 use std::{
     env,
     ffi::OsStr,
-    io::{BufRead as _, BufReader, IsTerminal as _, stdout},
+    io::{BufRead as _, BufReader, IsTerminal as _, Read as _, stdout},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -120,18 +120,35 @@ impl Run {
     /// Runs it, and ends it when it takes longer than `limit`.
     pub(crate) fn run_within(mut self, limit: Duration) -> Result<()> {
         println!("$ {}", self.shown);
-        let mut child = self.command.spawn().with_context(|| format!("cannot start `{}`", self.shown))?;
-        let started = Instant::now();
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return if status.success() { Ok(()) } else { bail!("`{}` ended with {status}", self.shown) };
-            }
-            if started.elapsed() > limit {
-                child.kill()?;
-                child.wait()?;
-                bail!("`{}` was not done after {} s", self.shown, limit.as_secs());
-            }
-            thread::sleep(Duration::from_millis(200));
+        let child = self.command.spawn().with_context(|| format!("cannot start `{}`", self.shown))?;
+        wait(child, &self.shown, limit).map(|_| ())
+    }
+
+    /// The same, and gives what it prints, which must be less than a pipe holds: it is read at the end.
+    pub(crate) fn output_within(mut self, limit: Duration) -> Result<String> {
+        println!("$ {}", self.shown);
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = self.command.spawn().with_context(|| format!("cannot start `{}`", self.shown))?;
+        let mut printed = String::new();
+        if let Some(mut out) = wait(child, &self.shown, limit)?.stdout {
+            out.read_to_string(&mut printed)?;
         }
+        Ok(printed)
+    }
+}
+
+/// Waits for a child to end well.
+fn wait(mut child: Child, shown: &str, limit: Duration) -> Result<Child> {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return if status.success() { Ok(child) } else { bail!("`{shown}` ended with {status}") };
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("`{shown}` was not done after {} s", limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }

@@ -26,6 +26,7 @@ Usage: cargo xtask test [--only STEP[,STEP]]... [--list] [--offline]
        cargo xtask kills [COUNT [FAULTS]]
        cargo xtask fuzz [TARGET] [--seconds COUNT] [--seed NUMBER] [--keep] [--input FILE] [--offline]
        cargo xtask size [--top COUNT] [--json FILE] [--offline]
+       cargo xtask bench protocol [--quick] [--json FILE] [--offline]
 
 test          run every step in order; the first that fails ends the run
 kills         kill the demo COUNT times (10) at any moment, start it again on the same data, and keep the books of all;
@@ -34,6 +35,7 @@ fuzz          fuzz the wire for COUNT seconds (300) in all; --input runs one inp
               reaches new code
 size          what the wire weighs on a Cortex-M4, per role and beside its limit, and every panic in it;
               --top lists the heaviest symbols
+bench         our encoding beside others: bytes, times, and instructions on a Cortex-M4; --quick makes fewer rounds
 
 --only STEP   run these steps only
 --list        name the steps and say what each does
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             return ended(steps::fuzz::command(options).map(|()| true));
         }
         Some((task, options)) if task == "size" => return ended(size(options)),
+        Some((task, options)) if task == "bench" => return ended(bench(options)),
         _ => {}
     }
     match parse(&args) {
@@ -94,6 +97,16 @@ fn kills(args: &[String]) -> Result<bool> {
 fn size(options: &[String]) -> Result<bool> {
     let options = Options::parse(options)?;
     steps::size::run(&Workspace::read(options.offline)?, &options)?;
+    Ok(true)
+}
+
+fn bench(args: &[String]) -> Result<bool> {
+    let Some((name, options)) = args.split_first() else { bail!("bench wants a name: protocol") };
+    if name != "protocol" {
+        bail!("there is no benchmark `{name}`; there is protocol");
+    }
+    let options = Options::parse(options)?;
+    steps::bench::protocol(&Workspace::read(options.offline)?, &options)?;
     Ok(true)
 }
 

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod messages;
+pub mod semihosting;
 
 use core::{
     arch::{asm, global_asm},

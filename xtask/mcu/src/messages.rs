@@ -60,6 +60,18 @@ macro_rules! requests {
     };
 }
 
+/// Of these, what a `Line` does not ask by itself.
+#[macro_export]
+macro_rules! requests_of_owner {
+    ($each:ident) => {
+        $crate::list!($each, control_link,
+            EventsRequest AbortRequest
+            LanesRequest ConfigureRequest LaneScanRequest HomeAllRequest SelfTestRequest
+            UpdateBeginRequest UpdateChunkRequest UpdateVerifyRequest UpdateSwapRequest UpdateConfirmRequest
+        )
+    };
+}
+
 /// Control link, control board to main board.
 #[macro_export]
 macro_rules! answers {

@@ -1,5 +1,6 @@
 //! The steps of the suite, cheapest first.
 
+pub(crate) mod bench;
 mod build;
 mod demo;
 mod device;
@@ -88,6 +89,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "kills",
         about: "the stack killed three times while it sells; nothing is lost or doubled (`cargo xtask kills` for more)",
         run: |workspace, _| kills::run(workspace, 3, "default"),
+    },
+    Step {
+        name: "bench",
+        about: "our encoding beside others, in short; the limits hold (`cargo xtask bench protocol`)",
+        run: |workspace, _| bench::protocol(workspace, &Options { quick: true, ..Options::default() }),
     },
     Step {
         name: "package",

@@ -9,9 +9,8 @@ use vend_mcu::{Outside, decode_body, decode_message, encode_body, look, used};
 use vend_payments::session::SessionSeal;
 use vend_protocol::{
     ReceiptNo,
-    cobs::Decoder,
-    control_link::Master,
-    frame::{self, CONTROL_FRAME_MAX, Frame, Message},
+    control_link::{BoardLink, Line, Reply, Request},
+    frame::{self, Frame, Message},
     machine_link::{Claim, MachineEvent, MachineSession, MoneyCursor, Next},
 };
 
@@ -22,12 +21,12 @@ type Session = MachineSession<SessionSeal, 8, 128>;
 extern "C" fn main() {
     let (_, _, outside) = look();
     let mut session = Session::new(*outside.value(), *outside.value());
-    let mut master = Master::new(*outside.value(), *outside.value());
-    let mut line = Decoder::<CONTROL_FRAME_MAX>::new();
+    let board = BoardLink::new(*outside.value(), *outside.value(), *outside.value());
+    let mut line = Line::new(*outside.value(), [board]);
     loop {
         let (received, outgoing, outside) = look();
         machine_link(&mut session, received, outgoing, outside);
-        control_link(&mut master, &mut line, received, outgoing, outside);
+        control_link(&mut line, received, outside);
     }
 }
 
@@ -113,49 +112,53 @@ fn downlink(frame: &Frame<'_>, body: &[u8]) {
 }
 
 #[inline(never)]
-fn control_link(
-    master: &mut Master,
-    line: &mut Decoder<CONTROL_FRAME_MAX>,
-    received: &[u8],
-    outgoing: &mut [u8],
-    outside: Outside,
-) {
+fn control_link(line: &mut Line<1>, received: &[u8], outside: Outside) {
     let now_ms = *outside.value();
-    if !master.is_busy() {
-        master.begin(now_ms, *outside.value());
-    }
-    used(&master.poll_transmit(now_ms, outgoing));
     for byte in received {
-        if let Some(frame) = line.push(*byte) {
-            used(&master.handle_frame(frame));
-            if let Ok(frame) = Frame::parse(frame) {
-                answers(&frame);
-            }
+        if let Some(reply) = line.handle_byte(now_ms, *byte) {
+            answers(&reply);
         }
     }
-    requests(outgoing, outside);
-    used(&master.handle_timeout(now_ms));
-    used(&master.poll_timeout());
+    used(&line.handle_timeout(now_ms));
+    if let Some(board) = line.board_mut(0) {
+        if board.wants_nonce(now_ms) {
+            board.nonce_journaled(*outside.value());
+        }
+        used(&board.readiness(now_ms, *outside.value()));
+        used(&board.take_late_drops());
+    }
+    used(&line.start_vend(now_ms, 0, outside.take()));
+    used(&line.recover_vend(now_ms, 0, *outside.value(), *outside.value()));
+    used(&line.poll_vend(now_ms, 0));
+    line.vend_journaled(now_ms, 0);
+    requests(line, outside);
+    used(&line.poll_transmit(now_ms));
+    used(&line.poll_timeout());
 }
 
 #[inline(never)]
-fn requests(outgoing: &mut [u8], outside: Outside) {
-    let mut sent = 0;
-    macro_rules! encode {
+fn requests(line: &mut Line<1>, outside: Outside) {
+    let mut asked = 0;
+    macro_rules! ask {
         ($request:ty) => {
-            sent += write_message::<$request>(outgoing, outside);
+            asked += usize::from(ask::<$request>(line, outside));
         };
     }
-    vend_mcu::requests!(encode);
-    used(&sent);
+    vend_mcu::requests_of_owner!(ask);
+    used(&asked);
 }
 
 #[inline(never)]
-fn answers(frame: &Frame<'_>) {
+fn ask<R: Request + 'static>(line: &mut Line<1>, outside: Outside) -> bool {
+    line.ask::<R>(*outside.value(), 0, outside.value()).is_ok()
+}
+
+#[inline(never)]
+fn answers(reply: &Reply<'_>) {
     macro_rules! decode {
-        ($answer:ty) => {
-            decode_message::<$answer>(frame);
+        ($request:ty) => {
+            used(&reply.answer::<$request>());
         };
     }
-    vend_mcu::answers!(decode);
+    vend_mcu::requests_of_owner!(decode);
 }
