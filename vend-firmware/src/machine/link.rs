@@ -1,98 +1,38 @@
-//! The main board's dealings with the server: hello, what comes in, what goes out.
+//! The main board's connection to the server: hello and its answer, the server's time, frames in and out.
 
-use vend_payments::authorization::{Permit, verify_void};
+use vend_payments::session::{Offer, SessionSeal};
 use vend_protocol::{
-    AuthSeq, List, Nonce, OrderId, PlanVersion,
+    List, Nonce, PlanVersion,
     codec::CodecError,
-    frame::{Frame, MACHINE_FRAME_MAX, Message},
-    machine_link::{
-        Accepted, Acknowledgement, Authorization, Busy, HELLO_ROUND_TRIP_MAX_MS, Hello, LateDrop,
-        PlanApplied, PlanPart, Prepare, Readiness, Ready, Receipt, Received, Rejected, Session, SessionError,
-        Settled, TIME_RENEWAL_MS, Taken, Unsupported, Void, kind,
-    },
-    signed::{AcceptedBody, HelloBody, MAX_LINES, Revision, Signed},
+    frame::{MACHINE_FRAME_MAX, Message},
+    machine_link::{Class, LinkError, MachineEvent, MachineSession, Prepare, kind},
+    signed::{HelloBody, MAX_LINES, Revision, Signed},
 };
 
-use super::{Machine, Random, order::Incoming, order::Work};
-use crate::journal::Lookup;
+use super::{Machine, Random, receipts::Receipts};
 
-/// Small messages that wait to be sent. At the limit a new one is dropped: the server asks again, or does without.
+/// Small messages that wait to be sent. At the limit an answer is not given, and the server asks again.
 const OUT_MAX: usize = 16;
-/// Sequences asked for again, and acknowledgements, that wait for the journal. At the limit a new one is dropped, and the
-/// next connection brings it again.
-const ASKED_MAX: usize = 8;
+/// Bytes of the longest of them, the one about a late fall.
+const OUT_BYTES: usize = 24;
 /// After an error on the link the next connection is made no sooner than this, in milliseconds.
 const RETRY_MS: u32 = 500;
+/// The money messages that this machine reads, each in revision 1.
+const READS: [u8; 3] = [kind::AUTHORIZATION, kind::VOID, kind::ACKNOWLEDGEMENT];
 
-/// A message that goes out when its turn comes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Out {
-    Ready(Ready),
-    Taken(Taken),
-    Busy(Busy),
-    Settled(Settled),
-    PlanApplied(PlanApplied),
-    LateDrop(LateDrop),
-    Unsupported(Unsupported),
-}
+type Session = MachineSession<SessionSeal, OUT_MAX, OUT_BYTES>;
 
-/// What waits for the journal.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asked {
-    /// The state of a sequence that was used up before.
-    Sequence(AuthSeq),
-    /// Whether this acknowledgement is for a receipt of ours.
-    Acknowledged(Acknowledgement),
-}
-
-/// A first-in-first-out queue of fixed size.
-#[derive(Debug)]
-pub(super) struct Queue<T, const N: usize> {
-    items: [Option<T>; N],
-}
-
-impl<T, const N: usize> Queue<T, N> {
-    pub(super) const fn new() -> Self {
-        Self { items: [const { None }; N] }
-    }
-
-    pub(super) fn push(&mut self, item: T) {
-        if let Some(place) = self.items.iter_mut().find(|place| place.is_none()) {
-            *place = Some(item);
-        }
-    }
-
-    pub(super) fn pop(&mut self) -> Option<T> {
-        let first = self.items.first_mut()?.take();
-        self.items.rotate_left(1);
-        first
-    }
-
-    pub(super) fn front(&self) -> Option<&T> {
-        self.items.first()?.as_ref()
-    }
-
-    fn clear(&mut self) {
-        self.items = [const { None }; N];
-    }
-}
-
-/// One connection.
+/// One connection at a time, and what outlives it.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) session: Option<Session>,
-    hello: Option<(Nonce, u64)>,
-    hello_due_ms: u64,
-    pub(super) out: Queue<Out, OUT_MAX>,
-    pub(super) asked: Queue<Asked, ASKED_MAX>,
-    /// The next receipt to send on this connection is the oldest one from this number on.
-    pub(super) cursor: u64,
-    /// It, read from the journal.
-    pub(super) loaded: Option<Signed>,
-    /// The server has every receipt up to here: to be journaled.
-    pub(super) watermark: u64,
-    /// For this watermark the journal had no room.
-    pub(super) watermark_tried: u64,
+    session: Option<Session>,
+    /// The hello that waits for its answer.
+    offer: Option<Offer>,
+    /// The server's time, and when it was that, when the session that knew it ended.
+    last_time: Option<(u64, u64)>,
+    /// Sequences up to here are used up, by the server's word.
+    pub(super) floor_seq: u64,
+    pub(super) receipts: Receipts,
     pub(super) prepare: Option<Prepare>,
     pub(super) close: Option<u32>,
 }
@@ -101,14 +41,10 @@ impl Link {
     pub(super) const fn new() -> Self {
         Self {
             session: None,
-            hello: None,
-            hello_due_ms: 0,
-            out: Queue::new(),
-            asked: Queue::new(),
-            cursor: 1,
-            loaded: None,
-            watermark: 0,
-            watermark_tried: 0,
+            offer: None,
+            last_time: None,
+            floor_seq: 0,
+            receipts: Receipts::new(),
             prepare: None,
             close: None,
         }
@@ -118,282 +54,192 @@ impl Link {
         self.session.as_ref().is_some_and(Session::is_open)
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<u64> {
-        let session = self.session.as_ref()?;
-        let hello = match self.hello {
-            Some((_, sent)) => sent.saturating_add(HELLO_ROUND_TRIP_MAX_MS),
-            None => self.hello_due_ms,
-        };
-        Some(session.poll_timeout().min(hello))
+    pub(super) const fn session(&mut self) -> Option<&mut Session> {
+        self.session.as_mut()
     }
 
-    pub(super) fn close(&mut self, retry_ms: u32) {
-        if self.session.take().is_some() {
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
+        self.session.as_ref().map(Session::poll_timeout)
+    }
+
+    /// The session's time while there is one, and between two sessions what the last one knew: an order that was taken goes
+    /// on without a link. It never goes back. After a new session with an earlier time it stands still until that has
+    /// caught up: an authorization that has expired stays expired, and a clock that ran too fast here is put right.
+    pub(super) fn server_time_ms(&self, now_ms: u64) -> Option<u64> {
+        match (self.session.as_ref().and_then(|session| session.server_time_ms(now_ms)), self.last_time) {
+            (Some(time), last) => Some(last.map_or(time, |(last, _)| time.max(last))),
+            (None, last) => last.map(|(time, at_ms)| time.saturating_add(now_ms.saturating_sub(at_ms))),
+        }
+    }
+
+    /// The number of the receipt that the session wants next.
+    pub(super) fn wanted(&self) -> Option<vend_protocol::ReceiptNo> {
+        self.session.as_ref().and_then(Session::wanted)
+    }
+
+    fn close(&mut self, now_ms: u64, retry_ms: u32) {
+        if self.session.is_some() {
+            self.end(now_ms);
             self.close = Some(retry_ms);
         }
-        self.reset();
     }
 
-    fn reset(&mut self) {
-        self.hello = None;
-        self.out.clear();
-        self.asked.clear();
-        self.loaded = None;
+    /// Ends the connection. What was not sent is lost with it, and is asked for again, told by the next hello, or in the
+    /// journal.
+    fn end(&mut self, now_ms: u64) {
+        self.last_time = self.server_time_ms(now_ms).map(|time| (time, now_ms));
+        self.session = None;
+        self.offer = None;
+        self.receipts.restart(0);
         self.prepare = None;
+        self.close = None;
+    }
+
+    /// Queues a message. An answer for which there is no room is not given: the server asks again. Nothing else that is
+    /// queued is needed by anybody: the plan and the key list in use stand in the next hello.
+    pub(super) fn queue<M: Message>(&mut self, class: Class, message: &M) {
+        if let Some(session) = &mut self.session {
+            let _ = session.queue(class, message);
+        }
     }
 }
 
 impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
-    pub(super) fn link_connected(&mut self, now_ms: u64, session: Session) {
-        self.link.reset();
-        self.link.close = None;
-        self.link.session = Some(session);
-        self.link.hello_due_ms = now_ms;
+    pub(super) fn link_connected(&mut self, now_ms: u64) {
+        self.link.end(now_ms);
+        self.link.session = Some(Session::new(now_ms, self.config.silence_ms));
     }
 
-    pub(super) fn link_disconnected(&mut self) {
-        self.link.session = None;
-        self.link.close = None;
-        self.link.reset();
+    pub(super) fn link_disconnected(&mut self, now_ms: u64) {
+        self.link.end(now_ms);
     }
 
     pub(super) fn link_timeout(&mut self, now_ms: u64) {
-        let Some(session) = &self.link.session else { return };
-        let late =
-            self.link.hello.is_some_and(|(_, sent)| now_ms >= sent.saturating_add(HELLO_ROUND_TRIP_MAX_MS));
-        if late || session.handle_timeout(now_ms).is_err() {
-            self.link.close(RETRY_MS);
+        let dead = self.link.session.as_ref().is_some_and(|session| session.handle_timeout(now_ms).is_err());
+        if dead {
+            self.link.close(now_ms, RETRY_MS);
         }
     }
 
     pub(super) fn link_frame(&mut self, now_ms: u64, bytes: &[u8]) {
-        let Some(session) = self.link.session.as_mut() else { return };
-        let frame = match session.receive(now_ms, bytes) {
-            Ok(Received::Message(frame)) => frame,
-            Ok(Received::Repeat) => return,
-            Err(_) => return self.link.close(RETRY_MS),
+        let Some(session) = &mut self.link.session else { return };
+        let understood = match session.handle_frame(now_ms, bytes) {
+            Ok(None) => true,
+            Ok(Some(event)) => self.link_event(now_ms, event),
+            Err(_) => false,
         };
-        if self.dispatch(now_ms, &frame).is_none() {
-            // A known message that cannot be read: this is not a server we understand.
-            self.link.close(RETRY_MS);
+        if !understood {
+            self.link.close(now_ms, RETRY_MS);
         }
     }
 
-    fn dispatch(&mut self, now_ms: u64, frame: &Frame<'_>) -> Option<()> {
-        if frame.revision != 1 {
-            self.unsupported(frame);
-            return Some(());
-        }
-        match frame.kind {
-            kind::ACCEPTED => {
-                let Accepted(signed) = frame.decode().ok()?;
-                self.accepted(now_ms, &signed)
+    /// Whether it can be believed and read: if not, this is not a server to talk to.
+    fn link_event(&mut self, now_ms: u64, event: MachineEvent<'_>) -> bool {
+        match event {
+            MachineEvent::Accepted(signed) => self.accepted(now_ms, &signed).is_some(),
+            MachineEvent::Rejected { retry_s, .. } => {
+                self.link.close(now_ms, u32::from(retry_s).saturating_mul(1_000).max(RETRY_MS));
+                true
             }
-            kind::REJECTED => {
-                let rejected: Rejected = frame.decode().ok()?;
-                self.link.close(u32::from(rejected.retry_s).saturating_mul(1_000).max(RETRY_MS));
-                Some(())
-            }
-            kind::PREPARE => {
-                self.link.prepare = Some(frame.decode().ok()?);
-                Some(())
-            }
-            kind::AUTHORIZATION => {
-                let Authorization(signed) = frame.decode().ok()?;
-                self.authorization(now_ms, signed);
-                Some(())
-            }
-            kind::VOID => {
-                let Void(signed) = frame.decode().ok()?;
-                self.void(now_ms, &signed);
-                Some(())
-            }
-            kind::ACKNOWLEDGEMENT => {
-                let acknowledgement: Acknowledgement = frame.decode().ok()?;
-                if acknowledgement.journal == self.journal {
-                    self.link.asked.push(Asked::Acknowledged(acknowledgement));
-                }
-                Some(())
-            }
-            kind::PLAN_PART => {
-                let part: PlanPart = frame.decode().ok()?;
-                if let Some(plan) = self.plan.handle(&part) {
-                    self.link.out.push(Out::PlanApplied(PlanApplied { plan }));
-                }
-                Some(())
-            }
-            kind::UNSUPPORTED => Some(()),
-            _ => {
-                self.unsupported(frame);
-                Some(())
-            }
+            MachineEvent::Message(frame) => self.dispatch(now_ms, &frame).is_ok(),
+            // The session says hello again. And of what the server does not know nothing is sent twice on one connection.
+            MachineEvent::Pending | MachineEvent::Unsupported(_) => true,
         }
     }
 
-    fn unsupported(&mut self, frame: &Frame<'_>) {
-        self.link.out.push(Out::Unsupported(Unsupported {
-            kind: frame.kind,
-            revision: frame.revision,
-            sequence: frame.sequence,
-        }));
-    }
-
-    /// Believes an answer to this connection's hello, or closes the connection.
+    /// Believes an answer to this connection's hello.
     fn accepted(&mut self, now_ms: u64, signed: &Signed) -> Option<()> {
-        let (nonce, sent_ms) = self.link.hello?;
-        let body: AcceptedBody = self.keys.verify(signed).ok()?;
-        let in_time = now_ms.saturating_sub(sent_ms) <= HELLO_ROUND_TRIP_MAX_MS;
-        let fits = body.enrolment == self.enrolment && body.nonce == nonce && in_time;
-        if !fits || self.keys.check_time(body.server_time_ms).is_err() {
-            return None;
-        }
-        self.link.hello = None;
-        self.clock = Some((body.server_time_ms, now_ms));
-        self.link.hello_due_ms = now_ms.saturating_add(TIME_RENEWAL_MS);
-        let session = self.link.session.as_mut()?;
-        if !session.is_open() {
-            session.open();
-            // A server that was restored from a backup may know less than it acknowledged: it gets what is still there.
-            let watermark = body.receipt_watermark.min(self.state.numbers.last_receipt);
-            (self.link.watermark, self.link.watermark_tried) = (watermark, 0);
-            self.link.cursor = watermark.saturating_add(1);
-        }
+        let offer = self.link.offer.take()?;
+        let (mut body, seal) = offer.accept(&self.keys, signed, now_ms).ok()?;
+        // A link that this machine gives up before the server's keepalive is over is asked for the time earlier.
+        let at_most =
+            u16::try_from(self.config.silence_ms.saturating_mul(2) / 3_000).unwrap_or(u16::MAX).max(1);
+        body.keepalive_s = if body.keepalive_s == 0 { at_most } else { body.keepalive_s.min(at_most) };
+        self.link.last_time = self.link.server_time_ms(now_ms).map(|time| (time, now_ms));
+        let last_receipt = self.state.numbers.last_receipt;
+        self.link.session.as_mut()?.open(now_ms, seal, &body, last_receipt);
+        // A server that was restored from a backup may know less than it acknowledged: it gets what is still there.
+        self.link.receipts.restart(body.receipt_watermark.min(last_receipt));
+        self.link.floor_seq = self.link.floor_seq.max(body.floor_seq);
         Some(())
-    }
-
-    fn authorization(&mut self, now_ms: u64, signed: Signed) {
-        let Some(time) = self.server_time_ms(now_ms) else { return };
-        if self.keys.check_time(time).is_err() {
-            return;
-        }
-        // What does not verify proves nothing and is not answered.
-        let Ok(permit) = Permit::verify(&signed, &self.keys, self.enrolment) else { return };
-        let seq = permit.body().seq;
-        self.consider(seq, Incoming::Authorization { permit, signed });
-    }
-
-    fn void(&mut self, now_ms: u64, signed: &Signed) {
-        let Some(time) = self.server_time_ms(now_ms) else { return };
-        if self.keys.check_time(time).is_err() {
-            return;
-        }
-        let Ok(void) = verify_void(signed, &self.keys, self.enrolment) else { return };
-        self.consider(void.seq, Incoming::Void(void));
-    }
-
-    fn consider(&mut self, seq: AuthSeq, incoming: Incoming) {
-        if let Work::Vending(vending) = &self.work
-            && vending.seq() == seq
-        {
-            self.link.out.push(Out::Taken(Taken { seq }));
-        } else if seq.number() <= self.state.numbers.used_seq {
-            self.link.asked.push(Asked::Sequence(seq));
-        } else if self.broken || !matches!(self.work, Work::Idle) {
-            self.link.out.push(Out::Busy(Busy { seq }));
-        } else {
-            self.work = Work::Considering(incoming);
-        }
-    }
-
-    /// The journal's answer to [`Asked::Sequence`].
-    pub(super) fn answer_sequence(&mut self, seq: AuthSeq, found: Option<Signed>) {
-        match found {
-            // It is sent as any other: from the journal, in this place of the order.
-            Some(receipt) => self.link.loaded = self.link.loaded.take().or(Some(receipt)),
-            None => self.link.out.push(Out::Settled(Settled { up_to: seq })),
-        }
-    }
-
-    pub(super) fn late_drop(&mut self, now_ms: u64, after: Option<OrderId>) {
-        let at_ms = self.server_time_ms(now_ms).unwrap_or(0);
-        self.link.out.push(Out::LateDrop(LateDrop { after, at_ms }));
-    }
-
-    pub(super) fn ready(&mut self, request: u32, readiness: Readiness) {
-        self.link.out.push(Out::Ready(Ready { request, readiness }));
     }
 
     /// Writes the next frame for the server, if there is one.
     pub(super) fn link_transmit(&mut self, now_ms: u64, frame: &mut [u8]) -> Option<usize> {
-        self.link.session.as_ref()?;
-        let sent = if self.link.hello.is_none() && now_ms >= self.link.hello_due_ms {
-            self.send_hello(now_ms, frame)
-        } else if !self.link.is_open() {
-            return None;
-        } else if let Some(out) = self.link.out.pop() {
-            match out {
-                Out::Ready(message) => self.send(&message, frame),
-                Out::Taken(message) => self.send(&message, frame),
-                Out::Busy(message) => self.send(&message, frame),
-                Out::Settled(message) => self.send(&message, frame),
-                Out::PlanApplied(message) => self.send(&message, frame),
-                Out::LateDrop(message) => self.send(&message, frame),
-                Out::Unsupported(message) => self.send(&message, frame),
-            }
-        } else if let Some(receipt) = self.link.loaded.take() {
-            self.send(&Receipt(receipt), frame)
+        let session = self.link.session.as_mut()?;
+        let sent = if session.wants_hello(now_ms) {
+            self.send_hello(now_ms, frame).map(Some)
         } else {
-            return None;
+            let mut cursor = self.link.receipts.cursor(self.state.numbers.last_receipt);
+            session.poll_transmit(now_ms, &mut cursor, frame)
         };
-        sent.inspect_err(|_| self.link.close(RETRY_MS)).ok()
+        sent.unwrap_or_else(|_| {
+            self.link.close(now_ms, RETRY_MS);
+            None
+        })
     }
 
-    fn send<M: Message>(&mut self, message: &M, frame: &mut [u8]) -> Result<usize, SessionError> {
-        match self.link.session.as_mut() {
-            Some(session) => session.send(message, frame),
-            None => Err(SessionError::Codec(CodecError::Full)),
-        }
-    }
-
-    fn send_hello(&mut self, now_ms: u64, frame: &mut [u8]) -> Result<usize, SessionError> {
+    fn send_hello(&mut self, now_ms: u64, frame: &mut [u8]) -> Result<usize, LinkError> {
         let mut nonce = Nonce([0; 16]);
         self.random.fill(&mut nonce.0);
-        let understood = [
-            kind::ACCEPTED,
-            kind::PREPARE,
-            kind::AUTHORIZATION,
-            kind::VOID,
-            kind::ACKNOWLEDGEMENT,
-            kind::PLAN_PART,
-        ];
-        let revisions = understood.map(|kind| Revision { kind, revision: 1 });
+        let mut secret = [0; 32];
+        self.random.fill(&mut secret);
+        let revisions = READS.map(|kind| Revision { kind, revision: 1 });
         let none = PlanVersion::new(0).map_err(|_| CodecError::Invalid)?;
         let body = HelloBody {
             machine: self.config.machine,
             enrolment: self.enrolment,
             nonce,
+            // The offer puts its own in.
             ephemeral: [0; 32],
-            config: 0,
-            key_list: 0,
             journal: self.journal,
             used_seq: self.state.numbers.used_seq,
             last_receipt: self.state.numbers.last_receipt,
             plan: self.plan.version().unwrap_or(none),
+            // It only knows the configuration it was built with.
+            config: 0,
+            key_list: self.keys.version(),
             revisions: List::try_from_iter(revisions).map_err(|_| CodecError::Full)?,
             frame_max: u16::try_from(MACHINE_FRAME_MAX).unwrap_or(u16::MAX),
             lines_max: u8::try_from(MAX_LINES).unwrap_or(u8::MAX),
             firmware: self.config.firmware,
         };
-        let signed = self.signer.sign(&body)?;
-        let len = self.send(&Hello(signed), frame)?;
-        self.link.hello = Some((nonce, now_ms));
+        let (hello, offer) = Offer::hello(secret, &self.signer, body, now_ms)?;
+        let session = self.link.session.as_mut().ok_or(CodecError::Full)?;
+        let len = session.greet(now_ms, &hello, frame)?;
+        self.link.offer = Some(offer);
         Ok(len)
     }
+}
 
-    /// What has to be read from the journal next for the link's sake.
-    pub(super) fn link_lookup(&self) -> Option<Lookup> {
-        if !self.link.is_open() {
-            return None;
-        }
-        if let Some(asked) = self.link.asked.front() {
-            return Some(match asked {
-                Asked::Sequence(seq) => Lookup::Sequence(*seq),
-                Asked::Acknowledged(acknowledgement) => Lookup::Number(acknowledgement.number),
-            });
-        }
-        if self.link.loaded.is_none() && self.link.cursor <= self.state.numbers.last_receipt {
-            return vend_protocol::ReceiptNo::new(self.link.cursor).ok().map(Lookup::From);
-        }
-        None
+#[cfg(test)]
+mod tests {
+    use vend_protocol::{
+        AuthSeq, OrderId, Reason,
+        codec::encode,
+        machine_link::{
+            Busy, KeyListApplied, LateDrop, PlanApplied, Readiness, Ready, Settled, Taken, Unsupported,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_longest_of_what_is_queued_fits() {
+        let mut payload = [0; OUT_BYTES];
+        let seq = AuthSeq::new(u64::MAX).unwrap();
+        let readiness = Readiness::NotReady(Reason(u8::MAX));
+        let after = Some(OrderId::new((1 << 53) - 1).unwrap());
+        let lengths = [
+            encode(&Ready { request: u32::MAX, readiness }, &mut payload),
+            encode(&Taken { seq }, &mut payload),
+            encode(&Busy { seq }, &mut payload),
+            encode(&Settled { up_to: seq }, &mut payload),
+            encode(&PlanApplied { plan: PlanVersion::new(u32::MAX.into()).unwrap() }, &mut payload),
+            encode(&KeyListApplied { version: u32::MAX }, &mut payload),
+            encode(&LateDrop { after, at_ms: u64::MAX }, &mut payload),
+            encode(&Unsupported { kind: u8::MAX, revision: u8::MAX, sequence: u32::MAX }, &mut payload),
+        ];
+        assert!(lengths.iter().all(Result::is_ok), "{lengths:?}");
     }
 }

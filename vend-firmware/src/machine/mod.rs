@@ -15,120 +15,46 @@
 //!   attempted.
 //! - A journal that failed ([`Machine::is_broken`]) stops sales: nothing is taken or used up until a restart.
 //!
+//! - A connection ends at the first frame that is not the server's, that cannot be read, or that is missing. What was
+//!   queued on it is gone: receipts are in the journal, plan and key list in the next hello, and answers are asked for
+//!   again.
+//!
+//! # The server's time
+//! There is one clock, the session's: the time in the server's answer to the hello, renewed by the session. Between two
+//! connections it runs on, so that an order that was taken is finished without a link. It never goes back.
+//!
 //! # Limits
-//! 16 small messages, 8 questions to the journal and one *prepare* wait at most; what does not fit is dropped and asked for
-//! again by the server. The planogram has `SLOTS` slots. A link on which nothing was heard for
+//! 16 small messages, 8 sequences asked for again, 8 acknowledgements, one *prepare* and one key list wait at most; an answer that
+//! does not fit is not given, and the server asks again. The planogram has `SLOTS` slots. A link on which nothing was heard for
 //! [`MachineConfig::silence_ms`] is closed, a hello unanswered for 10 s too.
 
 mod board;
+mod inbox;
+mod io;
+mod key_list;
 mod link;
 mod order;
 mod plan;
+mod receipts;
 #[cfg(all(test, feature = "control"))]
 mod simulation;
 
 use vend_payments::{keys::TrustedKeys, signed::Signer};
 use vend_protocol::{
-    ConfigHash, EnrolmentId, JournalId, MachineId, Nonce, Reason, ReceiptNo, Text,
-    control_link::{FIRST_ADDRESS, VendLimits},
-    machine_link::{Busy, End, Readiness, Session, Taken},
+    EnrolmentId, JournalId, Nonce, Reason,
+    machine_link::{Busy, Class, Readiness, Taken},
 };
 
-use crate::journal::{Lookup, Record, State, StoredReceipt};
+use crate::journal::{Record, State};
 use board::Board;
-use link::{Asked, Link, Out};
+pub use io::{Action, JournalAnswer, JournalRequest, MachineConfig, Random};
+use link::Link;
 use order::{Incoming, Work};
 pub use plan::Plan;
+use receipts::Asked;
 
 /// A full journal is tried again after this, in milliseconds.
 const FULL_RETRY_MS: u64 = 1_000;
-
-/// A source of random bytes fit for nonces: a hardware generator, or the operating system's.
-pub trait Random {
-    /// Fills `bytes`.
-    fn fill(&mut self, bytes: &mut [u8]);
-}
-
-impl<F: FnMut(&mut [u8])> Random for F {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        self(bytes);
-    }
-}
-
-/// What a machine is.
-#[derive(Clone, Debug)]
-pub struct MachineConfig {
-    /// The number on the door.
-    pub machine: MachineId,
-    /// Its firmware, for people.
-    pub firmware: Text<24>,
-    /// The control board's address.
-    pub board_address: u8,
-    /// The configuration the control board must have.
-    pub board_config: ConfigHash,
-    /// The bounds of each vend.
-    pub limits: VendLimits,
-    /// A connection on which nothing was heard for so long is dead, in milliseconds.
-    pub silence_ms: u64,
-}
-
-impl MachineConfig {
-    /// A machine with one control board at the first address, an unset configuration (zeros), default limits, and a link that
-    /// dies after 90 s of silence.
-    pub fn new(machine: MachineId) -> Self {
-        Self {
-            machine,
-            firmware: Text::truncated(concat!("vend-firmware ", env!("CARGO_PKG_VERSION"))),
-            board_address: FIRST_ADDRESS,
-            board_config: ConfigHash([0; 8]),
-            limits: VendLimits::default(),
-            silence_ms: 90_000,
-        }
-    }
-}
-
-/// Something to be done, in the order it is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
-pub enum Action {
-    /// Ask the journal, then call [`Machine::journaled`] with its answer, before anything else.
-    Journal(JournalRequest),
-    /// The buffer's first bytes are a frame for the server.
-    MachineFrame(usize),
-    /// The buffer's first bytes go to the control board's line.
-    ControlBytes(usize),
-    /// Close the connection to the server, and make the next one no sooner than this.
-    CloseLink {
-        /// In milliseconds.
-        retry_ms: u32,
-    },
-}
-
-/// Something the journal is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
-pub enum JournalRequest {
-    /// [`crate::journal::Journal::append`].
-    Append(Record),
-    /// [`crate::journal::Journal::reserve`].
-    Reserve,
-    /// [`crate::journal::Journal::receipt`].
-    Find(Lookup),
-}
-
-/// What the journal answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and no allocator")]
-pub enum JournalAnswer {
-    /// Appended or reserved.
-    Done,
-    /// What was found.
-    Found(Option<StoredReceipt>),
-    /// There is no room.
-    Full,
-    /// It failed: what is in flash is not known.
-    Failed,
-}
 
 /// What a journal request was for.
 #[derive(Debug)]
@@ -138,7 +64,6 @@ enum Pending {
     ReserveForOrder,
     ReserveForPrepare,
     Asked(Asked),
-    Cursor,
 }
 
 /// The main board of one machine with one control board. `SLOTS` is the most slots of a planogram.
@@ -161,8 +86,8 @@ pub struct Machine<R, const SLOTS: usize> {
     board: Board,
     work: Work,
     plan: Plan<SLOTS>,
-    /// Server time and when it was learned.
-    clock: Option<(u64, u64)>,
+    /// A key list that is to be stored.
+    key_list: Option<key_list::Waiting>,
 }
 
 impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
@@ -181,8 +106,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         let mut sequence = [0; 4];
         random.fill(&mut sequence);
         let sequence = u32::from_le_bytes(sequence);
-        let board =
-            Board::new(config.board_address, config.board_config, state.numbers.nonce, sequence);
+        let board = Board::new(config.board_address, config.board_config, state.numbers.nonce, sequence);
         let enrolment = signer.public_key().fingerprint();
         let mut machine = Self {
             config,
@@ -199,7 +123,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             board,
             work: Work::Idle,
             plan: Plan::new(),
-            clock: None,
+            key_list: None,
         };
         machine.recover_order(now_ms);
         machine
@@ -207,12 +131,12 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
 
     /// The link to the server is up: a new connection, with nothing received on it yet.
     pub fn handle_connected(&mut self, now_ms: u64) {
-        self.link_connected(now_ms, Session::new(End::Machine, now_ms, self.config.silence_ms));
+        self.link_connected(now_ms);
     }
 
     /// The link to the server is gone.
-    pub fn handle_disconnected(&mut self) {
-        self.link_disconnected();
+    pub fn handle_disconnected(&mut self, now_ms: u64) {
+        self.link_disconnected(now_ms);
     }
 
     /// A frame came from the server.
@@ -222,7 +146,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
 
     /// The layer below heard from the server (an MQTT ping was answered).
     pub fn handle_heard(&mut self, now_ms: u64) {
-        if let Some(session) = &mut self.link.session {
+        if let Some(session) = self.link.session() {
             session.heard(now_ms);
         }
     }
@@ -263,6 +187,9 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         {
             return Some(Action::Journal(request));
         }
+        if let Some(action) = self.store_key_list() {
+            return Some(action);
+        }
         if let Some(len) = self.board.poll_transmit(now_ms, buffer) {
             return Some(Action::ControlBytes(len));
         }
@@ -287,7 +214,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
                         Incoming::Authorization { permit, .. } => permit.body().seq,
                         Incoming::Void(void) => void.seq,
                     };
-                    self.link.out.push(Out::Busy(Busy { seq }));
+                    self.link.queue(Class::Answer, &Busy { seq });
                 }
             }
             (Pending::ReserveForPrepare, JournalAnswer::Done) => self.answer_prepare(Readiness::Ready),
@@ -295,10 +222,9 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
                 self.answer_prepare(Readiness::NotReady(Reason::JOURNAL));
             }
             (Pending::Asked(asked), JournalAnswer::Found(found)) => self.found(asked, found),
-            (Pending::Cursor, JournalAnswer::Found(found)) => self.found_next(found),
             // One acknowledgement may not be enough to free a sector; the next is tried together with it.
             (Pending::Append(Record::Acknowledged(number)), JournalAnswer::Full) => {
-                self.link.watermark_tried = number.number();
+                self.link.receipts.watermark_refused(number);
             }
             (Pending::Append(Record::Nonce(_)), JournalAnswer::Full) => self.board.delay_opening(now_ms),
             // Power cuts wasted the room that was reserved: acknowledgements will make some.
@@ -340,9 +266,9 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
     }
 
     /// The server's time in milliseconds since 1970, UTC; `None` before the first hello was accepted.
+    /// It never goes back.
     pub fn server_time_ms(&self, now_ms: u64) -> Option<u64> {
-        let (time, learned) = self.clock?;
-        Some(time.saturating_add(now_ms.saturating_sub(learned)))
+        self.link.server_time_ms(now_ms)
     }
 }
 
@@ -359,11 +285,8 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             return Some(self.append(record));
         }
         let numbers = self.state.numbers;
-        if self.link.watermark > numbers.acknowledged.max(self.link.watermark_tried) {
-            let number = ReceiptNo::new(self.link.watermark.min(numbers.last_receipt)).ok()?;
-            if number.number() > numbers.acknowledged {
-                return Some(self.append(Record::Acknowledged(number)));
-            }
+        if let Some(number) = self.link.receipts.watermark(numbers.acknowledged, numbers.last_receipt) {
+            return Some(self.append(Record::Acknowledged(number)));
         }
         if !matches!(self.work, Work::Vending(_)) && self.board.wants_nonce(now_ms) {
             let mut nonce = Nonce([0; 16]);
@@ -373,9 +296,8 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         if let Some(request) = self.check_prepare(now_ms) {
             return Some(request);
         }
-        let lookup = self.link_lookup()?;
-        let pending = self.link.asked.pop().map_or(Pending::Cursor, Pending::Asked);
-        Some(self.ask(pending, JournalRequest::Find(lookup)))
+        let (asked, lookup) = self.link_lookup()?;
+        Some(self.ask(Pending::Asked(asked), JournalRequest::Find(lookup)))
     }
 
     fn ask(&mut self, pending: Pending, request: JournalRequest) -> JournalRequest {
@@ -398,7 +320,7 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             Record::Taken(_) => {
                 self.taken_journaled(now_ms, before);
                 if let Work::Vending(vending) = &self.work {
-                    self.link.out.push(Out::Taken(Taken { seq: vending.seq() }));
+                    self.link.queue(Class::Answer, &Taken { seq: vending.seq() });
                 }
             }
             Record::Outcome(line) => self.outcome_journaled(now_ms, line.outcome),
@@ -407,60 +329,5 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             Record::Acknowledged(_) => {}
             Record::Nonce(nonce) => self.board.nonce_journaled(*nonce),
         }
-    }
-
-    fn check_prepare(&mut self, now_ms: u64) -> Option<JournalRequest> {
-        let prepare = self.link.prepare.as_ref()?;
-        let request = prepare.request;
-        let ready = match &self.work {
-            Work::Idle if self.server_time_ms(now_ms).is_none() => Err(Reason::CLOCK),
-            Work::Idle => {
-                let lines = prepare.lines.iter().map(|line| (line.slot, line.product, line.price_minor));
-                self.readiness(now_ms, prepare.plan, lines)
-            }
-            _ => Err(Reason::BUSY),
-        };
-        match ready {
-            Ok(()) => Some(self.ask(Pending::ReserveForPrepare, JournalRequest::Reserve)),
-            Err(reason) => {
-                self.link.prepare = None;
-                self.ready(request, Readiness::NotReady(reason));
-                None
-            }
-        }
-    }
-
-    fn answer_prepare(&mut self, readiness: Readiness) {
-        if let Some(prepare) = self.link.prepare.take() {
-            self.ready(prepare.request, readiness);
-        }
-    }
-
-    fn found(&mut self, asked: Asked, found: Option<StoredReceipt>) {
-        match asked {
-            Asked::Sequence(seq) => self.answer_sequence(seq, found.map(|found| found.receipt)),
-            Asked::Acknowledged(acknowledgement) => {
-                // In order: the server acknowledges as it receives. Any other hash is not about our receipt.
-                let next = self.state.numbers.acknowledged.max(self.link.watermark).checked_add(1);
-                let number = acknowledgement.number.number();
-                if found.is_some_and(|found| found.hash == acknowledgement.hash) && Some(number) == next {
-                    self.link.watermark = self.link.watermark.max(number);
-                }
-            }
-        }
-    }
-
-    fn found_next(&mut self, found: Option<StoredReceipt>) {
-        let numbers = self.state.numbers;
-        let next =
-            found.as_ref().map_or(numbers.last_receipt.saturating_add(1), |found| found.number.number());
-        // Acknowledged ones that an older watermark asks for may have been erased.
-        if next > self.link.cursor.max(numbers.acknowledged.saturating_add(1)) {
-            // One was written and never acknowledged, and it is gone.
-            self.broken = true;
-            return;
-        }
-        self.link.cursor = next.saturating_add(u64::from(found.is_some()));
-        self.link.loaded = found.map(|found| found.receipt);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     control_board::config_hash,
     enrol::enrol,
     flash::{FileFlash, FlashError},
-    identity::Identity,
+    identity::{Identity, remove_key_list, store_key_list},
     mqtt::{Connection, Event, Login},
     tap::{MachineDirection, Tap},
     wire::WireEnd,
@@ -74,6 +74,7 @@ pub(crate) fn open(dir: &Path, may_enrol: bool) -> Result<(Identity, Journal<Fil
         return Err(HostError::NoTicket);
     }
     let identity = Identity::draw()?;
+    remove_key_list(dir)?;
     // The journal first: an identity on the disk always has one.
     let flash = FileFlash::create(&path).map_err(|error| HostError::File { path, error })?;
     let journal = Journal::format(flash, FileFlash::SECTOR_LEN, identity.journal)
@@ -182,7 +183,8 @@ impl Running {
 
     fn disconnect(&mut self, at_least: Duration) {
         self.link = None;
-        self.machine.handle_disconnected();
+        let now_ms = self.now_ms();
+        self.machine.handle_disconnected(now_ms);
         self.connect_at = Instant::now() + self.retry.max(at_least);
         self.retry = (self.retry * 2).min(LAST_RETRY);
     }
@@ -209,6 +211,13 @@ impl Running {
                     if !self.link.as_ref().is_some_and(|link| link.publish(frame)) {
                         self.disconnect(Duration::ZERO);
                     }
+                }
+                Action::StoreKeyList(list) => {
+                    let stored = store_key_list(&self.board.dir, &list);
+                    if let Err(error) = &stored {
+                        tracing::warn!(%error, "the newer key list is not stored");
+                    }
+                    self.machine.key_list_stored(now_ms, stored.is_ok());
                 }
                 Action::CloseLink { retry_ms } => {
                     self.disconnect(Duration::from_millis(retry_ms.into()));

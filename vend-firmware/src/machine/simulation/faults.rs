@@ -59,6 +59,7 @@ impl World {
             })
         });
         assert!(done, "open at the end: {}", self.picture());
+        assert!(self.server.rejected == 0 || self.broker.has_meddled(), "a hello that was not the machine's");
     }
 
     fn picture(&self) -> String {
@@ -145,6 +146,13 @@ fn a_bad_link_to_the_server_changes_nothing() {
 }
 
 #[test]
+fn a_hostile_broker_changes_nothing() {
+    let (starts, unknown) = run_seeds(60_000, Faults { broker: 60, ..Faults::default() });
+    assert!(starts > 100, "{starts}");
+    assert_eq!(unknown, 0);
+}
+
+#[test]
 fn the_main_board_loses_power_at_any_moment() {
     let (starts, unknown) = run_seeds(30_000, Faults { main_cut: 25, flash_cut: 25, ..Faults::default() });
     assert!(starts > 100, "{starts}");
@@ -168,6 +176,7 @@ fn everything_at_once() {
         flash_cut: 10,
         control_cut: 10,
         both_cut: 10,
+        broker: 10,
     };
     let (starts, unknown) = run_seeds(50_000, faults);
     assert!(starts > 100 && unknown > 10, "{starts} {unknown}");

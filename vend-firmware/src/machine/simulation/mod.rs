@@ -4,7 +4,11 @@
 
 extern crate std;
 
+mod broker;
 mod faults;
+mod hostile_stories;
+mod key_list_stories;
+mod link_stories;
 mod server;
 mod stories;
 
@@ -23,10 +27,13 @@ use vend_protocol::{
     cobs::{Decoder, line_len},
     control_link::VendRequest,
     frame::{CONTROL_FRAME_MAX, Frame, MACHINE_FRAME_MAX},
-    signed::KeyListBody,
+    signed::{KeyListBody, Signed},
 };
 
-use self::server::{EPOCH_MS, Server, machine_number};
+use self::{
+    broker::Broker,
+    server::{EPOCH_MS, Server, machine_number},
+};
 use super::{Action, JournalAnswer, JournalRequest, Machine, MachineConfig};
 use crate::{
     control::{Commands, ControlConfig, Responder},
@@ -37,6 +44,8 @@ use crate::{
 };
 
 const SECTOR: u32 = 4096;
+const ROOT_SEED: [u8; 32] = [1; 32];
+const SERVER_SEED: [u8; 32] = [2; 32];
 const MACHINE_SEED: [u8; 32] = [3; 32];
 
 /// Chances out of a thousand, each time.
@@ -50,6 +59,8 @@ struct Faults {
     flash_cut: u64,
     control_cut: u64,
     both_cut: u64,
+    /// Between machine and server, of each frame.
+    broker: u64,
 }
 
 #[derive(Debug)]
@@ -125,16 +136,36 @@ struct World {
     lookups: u32,
     /// The mechanism never fails and is never late.
     perfect: bool,
+    broker: Broker,
+    /// What a main board finds in its configuration.
+    silence_ms: u64,
+    /// The key list that outlives a power cut.
+    stored_list: Option<Signed>,
+    /// What the next storing of a key list ends with.
+    store_fault: Option<StoreFault>,
+    /// The latest time the machine has told since it started.
+    machine_time_ms: u64,
+}
+
+/// How the storing of a key list ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StoreFault {
+    CutBefore,
+    CutAfter,
+    Failed,
 }
 
 fn keys() -> TrustedKeys {
-    let root = Signer::from_seed(&[1; 32]);
-    let online = Signer::from_seed(&[2; 32]).public_key().to_bytes();
-    let keys = List::try_from_iter([online]).unwrap();
-    let body =
-        KeyListBody { version: 1, not_before_ms: EPOCH_MS, expires_ms: EPOCH_MS + 86_400_000_000, keys };
-    let list = root.sign(&body).unwrap();
-    TrustedKeys::from_root(&root.public_key().to_bytes(), root.public_key().fingerprint(), &list).unwrap()
+    let root = Signer::from_seed(&ROOT_SEED).public_key();
+    TrustedKeys::from_root(&root.to_bytes(), root.fingerprint(), &key_list(1, &SERVER_SEED)).unwrap()
+}
+
+/// A key list under the root, with one key.
+fn key_list(version: u32, seed: &[u8; 32]) -> Signed {
+    let keys = List::try_from_iter([Signer::from_seed(seed).public_key().to_bytes()]).unwrap();
+    let expires_ms = EPOCH_MS + 86_400_000_000;
+    let body = KeyListBody { version, not_before_ms: EPOCH_MS, expires_ms, keys };
+    Signer::from_seed(&ROOT_SEED).sign(&body).unwrap()
 }
 
 impl World {
@@ -166,6 +197,11 @@ impl World {
             vend_ms: None,
             lookups: 0,
             perfect: false,
+            broker: Broker::default(),
+            silence_ms: 90_000,
+            stored_list: None,
+            store_fault: None,
+            machine_time_ms: 0,
         };
         world.boot_control();
         world.boot_main();
@@ -176,10 +212,15 @@ impl World {
         self.flash.cut_after(None);
         let journal = Journal::open(self.flash.clone(), SECTOR).expect("the journal survives");
         let random = Random(Rng(self.rng.next()));
-        let config = MachineConfig::new(machine_number());
+        let config = MachineConfig { silence_ms: self.silence_ms, ..MachineConfig::new(machine_number()) };
         let signer = Signer::from_seed(&MACHINE_SEED);
         let state = journal.state().clone();
-        let machine = Machine::new(config, signer, keys(), journal.id(), state, random, self.now_ms);
+        let keys = match &self.stored_list {
+            Some(list) => keys().with_stored(list).unwrap(),
+            None => keys(),
+        };
+        let machine = Machine::new(config, signer, keys, journal.id(), state, random, self.now_ms);
+        self.machine_time_ms = 0;
         self.main = Some(MainBoard { machine, journal });
     }
 
@@ -219,7 +260,7 @@ impl World {
         self.down.clear();
         self.server.disconnected();
         if let Some(main) = &mut self.main {
-            main.machine.handle_disconnected();
+            main.machine.handle_disconnected(self.now_ms);
         }
     }
 
@@ -271,7 +312,11 @@ impl World {
         for round in 0.. {
             assert!(round < 1000, "the machine never rests");
             let Some(main) = &mut self.main else { return };
-            let Some(action) = main.machine.poll_action(self.now_ms, &mut buffer) else { return };
+            let action = main.machine.poll_action(self.now_ms, &mut buffer);
+            let time_ms = main.machine.server_time_ms(self.now_ms).unwrap_or(0);
+            assert!(time_ms >= self.machine_time_ms, "the machine's clock went back");
+            self.machine_time_ms = time_ms;
+            let Some(action) = action else { return };
             match action {
                 Action::Journal(request) => {
                     let answer = match request {
@@ -306,7 +351,19 @@ impl World {
                 Action::MachineFrame(len) => {
                     let at = self.now_ms + 10 + self.rng.below(100);
                     let at = self.up.back().map_or(at, |(last, _)| at.max(*last));
-                    self.up.push_back((at, buffer[..len].to_vec()));
+                    for frame in self.broker.pass(self.faults.broker, &mut self.rng, &buffer[..len]) {
+                        self.up.push_back((at, frame));
+                    }
+                }
+                Action::StoreKeyList(list) => {
+                    let fault = self.store_fault.take();
+                    if matches!(fault, None | Some(StoreFault::CutAfter)) {
+                        self.stored_list = Some(list);
+                    }
+                    if matches!(fault, Some(StoreFault::CutBefore | StoreFault::CutAfter)) {
+                        return self.cut_main(1_000);
+                    }
+                    main.machine.key_list_stored(self.now_ms, fault.is_none());
                 }
                 Action::CloseLink { .. } => self.disconnect(),
             }
@@ -373,13 +430,18 @@ impl World {
 
     fn step_link(&mut self) {
         while let Some(frame) = due(&mut self.up, self.now_ms) {
-            self.server.receive(self.now_ms, &frame, &mut self.rng);
+            if let Err(error) = self.server.receive(self.now_ms, &frame, &mut self.rng) {
+                assert!(self.broker.has_meddled(), "the machine keeps the protocol: {error}");
+                self.disconnect();
+            }
         }
         self.server.handle_timeout(self.now_ms, &mut self.rng);
         while let Some(frame) = self.server.down.pop_front() {
             let at = self.now_ms + 10 + self.rng.below(100);
             let at = self.down.back().map_or(at, |(last, _)| at.max(*last));
-            self.down.push_back((at, frame));
+            for frame in self.broker.pass(self.faults.broker, &mut self.rng, &frame) {
+                self.down.push_back((at, frame));
+            }
         }
         while let Some(frame) = due(&mut self.down, self.now_ms) {
             if let Some(main) = &mut self.main {

@@ -9,19 +9,21 @@ use std::{
 
 use vend_payments::{
     receipt::{receipt_hash, verify_receipt},
+    session::{SessionSeal, VerifiedHello},
     signed::{PublicKey, Signer},
 };
 use vend_protocol::{
-    AuthSeq, Bytes, Currency, EnrolmentId, List, MachineId, OrderId, PlanVersion, ProductId, ReceiptHash,
-    SlotId, Text,
-    frame::Message,
+    AuthSeq, Bytes, Currency, EnrolmentId, List, MachineId, Nonce, OrderId, PlanVersion, ProductId,
+    ReceiptHash, SlotId, Text, codec,
+    frame::{Frame, Message},
     machine_link::{
-        Accepted, Acknowledgement, Authorization, Busy, End, Hello, LateDrop, PlanApplied, PlanEntry,
-        PlanPart, Prepare, PrepareLine, Readiness, Ready, Receipt, Received, Session, Settled, Taken,
-        Unsupported, Void,
+        Acknowledgement, Authorization, Busy, Clock, KeyList, KeyListApplied, LateDrop, LinkError,
+        PlanApplied, PlanEntry, PlanPart, Prepare, PrepareLine, Readiness, Ready, Receipt, Rejection,
+        ServerEvent, ServerSession, Settled, Taken, Unsupported, Void, kind,
     },
     signed::{
-        AcceptedBody, Authority, AuthorizationBody, AuthorizedLine, HelloBody, ReceiptBody, Signed, VoidBody,
+        AcceptedBody, Authority, AuthorizationBody, AuthorizedLine, HelloBody, ReceiptBody, Revision, Signed,
+        VoidBody,
     },
 };
 
@@ -42,17 +44,27 @@ pub(super) struct Issued {
     pub(super) held: bool,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a mood of its own")]
 pub(super) struct Server {
     pub(super) signer: Signer,
     machine: PublicKey,
-    session: Option<Session>,
+    pub(super) session: Option<ServerSession<SessionSeal>>,
     pub(super) down: VecDeque<Vec<u8>>,
     pub(super) issued: BTreeMap<u64, Issued>,
     pub(super) receipts: BTreeMap<u64, Signed>,
     pub(super) answers: Vec<Answer>,
+    /// The hellos it answered.
+    pub(super) hellos: Vec<HelloBody>,
+    /// Hellos it turned away.
+    pub(super) rejected: u32,
+    /// When it was asked for the time.
+    pub(super) asked_time_ms: Vec<u64>,
     /// The orders that late falls were named after.
     pub(super) late_drops: Vec<Option<OrderId>>,
+    /// Answer no hello.
     pub(super) silent: bool,
+    /// Answer no question about the time.
+    pub(super) timeless: bool,
     /// Acknowledge nothing.
     pub(super) deaf: bool,
     /// Ask and sell on its own.
@@ -61,7 +73,12 @@ pub(super) struct Server {
     request: u32,
     pub(super) next_prepare_ms: u64,
     resend_at_ms: Option<u64>,
-    pub(super) clock_ahead_ms: u64,
+    /// How much its clock is ahead of the truth.
+    pub(super) clock_ahead_ms: i64,
+    pub(super) keepalive_s: u16,
+    pub(super) floor_seq: u64,
+    /// The newest key list and its version.
+    pub(super) key_list: Option<(u32, Signed)>,
     /// Changes an *accepted* before it is signed.
     pub(super) alter_accepted: Option<fn(&mut AcceptedBody)>,
 }
@@ -69,7 +86,7 @@ pub(super) struct Server {
 /// What the machine said, for named tests.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
-    Accepted,
+    KeyListApplied(u32),
     Ready(Readiness),
     Taken(u64),
     Busy(u64),
@@ -88,8 +105,12 @@ impl Server {
             issued: BTreeMap::new(),
             receipts: BTreeMap::new(),
             answers: Vec::new(),
+            hellos: Vec::new(),
+            rejected: 0,
+            asked_time_ms: Vec::new(),
             late_drops: Vec::new(),
             silent: false,
+            timeless: false,
             deaf: false,
             busy: false,
             plan: 1,
@@ -97,12 +118,15 @@ impl Server {
             next_prepare_ms: 0,
             resend_at_ms: None,
             clock_ahead_ms: 0,
+            keepalive_s: 60,
+            floor_seq: 0,
+            key_list: None,
             alter_accepted: None,
         }
     }
 
     pub(super) fn connected(&mut self, now_ms: u64) {
-        self.session = Some(Session::new(End::Server, now_ms, u64::MAX));
+        self.session = Some(ServerSession::new(now_ms, u64::MAX));
         self.down.clear();
     }
 
@@ -169,7 +193,8 @@ impl Server {
     }
 
     pub(super) fn open(&self) -> Option<u64> {
-        self.issued.iter().find(|(_, issued)| issued.receipt.is_none()).map(|(seq, _)| *seq)
+        let above = self.issued.range(self.floor_seq + 1..);
+        above.clone().find(|(_, issued)| issued.receipt.is_none()).map(|(seq, _)| *seq)
     }
 
     pub(super) fn poll_timeout(&self) -> u64 {
@@ -242,16 +267,33 @@ impl Server {
         self.send(&Authorization(signed));
     }
 
-    pub(super) fn receive(&mut self, now_ms: u64, frame: &[u8], rng: &mut Rng) {
-        let Some(session) = self.session.as_mut() else { return };
-        let Received::Message(frame) =
-            session.receive(now_ms, frame).expect("the machine keeps the protocol")
-        else {
-            return;
-        };
-        if let Ok(Hello(hello)) = frame.decode() {
-            self.hello(now_ms, &hello, rng);
-        } else if let Ok(ready) = frame.decode::<Ready>() {
+    /// Takes a frame; an error means that the machine did not send it, and that the connection is closed.
+    pub(super) fn receive(&mut self, now_ms: u64, frame: &[u8], rng: &mut Rng) -> Result<(), LinkError> {
+        let Some(session) = self.session.as_mut() else { return Ok(()) };
+        match session.handle_frame(now_ms, frame)? {
+            None => {}
+            Some(ServerEvent::Hello(hello)) => self.hello(now_ms, &hello, rng),
+            Some(ServerEvent::ClockRequest(asked)) => {
+                self.asked_time_ms.push(now_ms);
+                if !self.timeless {
+                    self.send(&Clock { request: asked.request, server_time_ms: self.time_ms(now_ms) });
+                }
+            }
+            Some(ServerEvent::Message(frame)) => self.message(now_ms, &frame, rng),
+            Some(ServerEvent::Unsupported(unsupported)) => {
+                self.answers.push(Answer::Unsupported(unsupported));
+            }
+            Some(ServerEvent::Unknown(unknown)) => panic!("{unknown:?} from the machine"),
+        }
+        Ok(())
+    }
+
+    fn time_ms(&self, now_ms: u64) -> u64 {
+        (EPOCH_MS + now_ms).checked_add_signed(self.clock_ahead_ms).unwrap()
+    }
+
+    fn message(&mut self, now_ms: u64, frame: &Frame<'_>, rng: &mut Rng) {
+        if let Ok(ready) = frame.decode::<Ready>() {
             self.answers.push(Answer::Ready(ready.readiness));
             if self.busy && ready.request == self.request && ready.readiness == Readiness::Ready {
                 self.sell(now_ms, rng);
@@ -267,12 +309,14 @@ impl Server {
         } else if let Ok(settled) = frame.decode::<Settled>() {
             let up_to = settled.up_to.number();
             self.answers.push(Answer::Settled(up_to));
-            let unsettled = self.issued.range(..=up_to).find(|(_, issued)| issued.receipt.is_none());
-            assert!(unsettled.is_none(), "settled without a receipt: {:?}", unsettled.map(|(seq, _)| seq));
+            let mut known = self.issued.iter().filter(|(seq, issued)| **seq <= up_to && !issued.held);
+            let unsettled = known.find(|(seq, issued)| **seq > self.floor_seq && issued.receipt.is_none());
+            let unsettled = unsettled.map(|(seq, _)| seq);
+            assert!(unsettled.is_none(), "settled without a receipt: {unsettled:?}");
         } else if let Ok(late_drop) = frame.decode::<LateDrop>() {
             self.late_drops.push(late_drop.after);
-        } else if let Ok(unsupported) = frame.decode::<Unsupported>() {
-            self.answers.push(Answer::Unsupported(unsupported));
+        } else if let Ok(applied) = frame.decode::<KeyListApplied>() {
+            self.answers.push(Answer::KeyListApplied(applied.version));
         } else if frame.decode::<PlanApplied>().is_err() {
             panic!("kind {:#x} from the machine", frame.kind);
         }
@@ -293,7 +337,13 @@ impl Server {
     }
 
     fn hello(&mut self, now_ms: u64, hello: &Signed, rng: &mut Rng) {
-        let hello: HelloBody = self.machine.verify(hello).unwrap();
+        let mut frame = [0; 1024];
+        let session = self.session.as_mut().unwrap();
+        let Ok(heard) = VerifiedHello::verify(hello, machine_number(), &self.machine) else {
+            let len = session.reject(Rejection::SIGNATURE, 1, &mut frame).unwrap();
+            self.rejected += 1;
+            return self.down.push_back(frame[..len].to_vec());
+        };
         if self.silent {
             return;
         }
@@ -301,30 +351,40 @@ impl Server {
         let watermark = u64::try_from(have).unwrap();
         // Now and then it is one that was restored from a backup.
         let watermark = if rng.chance(100) { rng.below(watermark + 1) } else { watermark };
-        let mut body = AcceptedBody {
-            enrolment: hello.enrolment,
-            nonce: hello.nonce,
+        let money = [kind::RECEIPT, kind::AMENDMENT].map(|kind| Revision { kind, revision: 1 });
+        let body = AcceptedBody {
+            enrolment: EnrolmentId([0; 16]),
+            nonce: Nonce([0; 16]),
             ephemeral: [0; 32],
-            floor_seq: 0,
-            config: 0,
-            key_list: 0,
-            revisions: List::default(),
-            frame_max: 1024,
-            server_time_ms: EPOCH_MS + now_ms + self.clock_ahead_ms,
+            server_time_ms: self.time_ms(now_ms),
             receipt_watermark: if self.deaf { 0 } else { watermark },
             issued_seq: 0,
+            floor_seq: self.floor_seq,
             plan: PlanVersion::new(self.plan).unwrap(),
-            keepalive_s: 60,
+            config: 0,
+            key_list: self.key_list.as_ref().map_or(1, |(version, _)| *version),
+            keepalive_s: self.keepalive_s,
+            revisions: List::try_from_iter(money).unwrap(),
+            frame_max: 1024,
         };
+        let (mut accepted, seal) = heard.answer(rng.bytes(), &self.signer, body).unwrap();
         if let Some(alter) = self.alter_accepted {
+            let mut body = codec::decode(&accepted.body).unwrap();
             alter(&mut body);
+            accepted = self.signer.sign(&body).unwrap();
         }
-        self.answers.push(Answer::Accepted);
-        let accepted = Accepted(self.signer.sign(&body).unwrap());
-        self.session.as_mut().unwrap().open();
-        self.send(&accepted);
-        if hello.plan != body.plan {
+        let hello = heard.body().clone();
+        let session = self.session.as_mut().unwrap();
+        let len = session.accept(&accepted, seal, hello.revisions, &mut frame).unwrap();
+        self.down.push_back(frame[..len].to_vec());
+        self.hellos.push(hello.clone());
+        if u64::from(hello.plan.number()) != self.plan {
             self.send_plan();
+        }
+        if let Some((version, list)) = self.key_list.clone()
+            && hello.key_list < version
+        {
+            self.send(&KeyList(list));
         }
         if let Some(seq) = self.open() {
             self.send_open(seq);
@@ -338,7 +398,7 @@ impl Server {
                 slot: line.slot,
                 product: line.product,
                 price_minor: line.price_minor,
-                capacity: 0,
+                capacity: 8,
                 name: Text::truncated("Water"),
             }
         });
