@@ -1,12 +1,15 @@
 //! The books of made-up recordings.
 
-use vend_payments::signed::Signer;
+use vend_payments::{
+    session::{SessionKeys, SessionSeal},
+    signed::Signer,
+};
 use vend_protocol::{
     AuthSeq, ConfigHash, Currency, EnrolmentId, List, Nonce, OrderId, PlanVersion, ProductId, SlotId, VendId,
     control_link::{VendLabel, VendLimits, VendRequest},
     frame,
-    machine_link::Authorization,
-    signed::{AuthorizationBody, AuthorizedLine},
+    machine_link::{Authorization, Channel, End, kind},
+    signed::{AuthorizationBody, AuthorizedLine, Revision},
 };
 
 use super::*;
@@ -49,7 +52,12 @@ fn recording(requested: u64, label_line: u8, deadline_ms: u64) -> (Vec<Record>, 
         lines: List::try_from_iter([line]).unwrap(),
     };
     let mut out = [0; 512];
-    let len = frame::write(0, 1, &Authorization(signer.sign(&body).unwrap()), &mut out).unwrap();
+    // Sealed, as it is on the line, with keys that the observer does not have.
+    let mut channel = Channel::new(End::Server, 0, 0);
+    let listed = Revision { kind: kind::AUTHORIZATION, revision: 1 };
+    let keys = SessionKeys::new([7; 32], [8; 32]);
+    channel.open(SessionSeal::new(End::Server, keys), List::try_from_iter([listed]).unwrap());
+    let len = channel.send(&Authorization(signer.sign(&body).unwrap()), &mut out).unwrap();
     let down = hex(&out[..len]);
     let request = VendRequest {
         nonce: Nonce([0; 16]),
