@@ -1,4 +1,4 @@
-//! Who the machine is: its key, its login, and what the server granted it.
+//! Who the machine is: its key, its login, what the server granted it, and the newest key list.
 
 use std::{
     fs::{self, OpenOptions},
