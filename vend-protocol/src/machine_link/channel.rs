@@ -211,6 +211,9 @@ impl<S: Seal> Channel<S> {
             if !seal.verify(body, code) {
                 return Err(LinkError::Forged);
             }
+            if kind::is_handshake(frame.kind) {
+                return Err(LinkError::OutOfTurn(frame.kind));
+            }
             frame.payload = frame.payload.split_last_chunk::<MAC_LEN>().ok_or(FrameError::Short)?.0;
         } else if frame.address != PLAIN || !kind::is_handshake(frame.kind) {
             return Err(LinkError::OutOfTurn(frame.kind));
