@@ -195,6 +195,11 @@ impl<S: Seal> Channel<S> {
         self.sent
     }
 
+    /// When something new was heard last.
+    pub(super) const fn last_heard_ms(&self) -> u64 {
+        self.heard_ms
+    }
+
     /// Takes a received frame.
     ///
     /// # Errors

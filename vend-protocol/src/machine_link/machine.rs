@@ -52,9 +52,9 @@ enum Stage {
 /// What is sent when:
 /// - Money messages are read through a [`MoneyCursor`], at most [`super::WINDOW`] unacknowledged ones at a time.
 /// - Everything else is queued with [`MachineSession::queue`]: `SLOTS` messages of at most `BYTES` bytes of payload.
-/// - When nothing was sent for the keepalive's time, and every [`TIME_RENEWAL_MS`], the session asks for the time. It does so
-///   first of all when it opens with nothing else to send: until something sealed arrives, the server cannot tell the machine
-///   from a recording of its hello.
+/// - When nothing was sent or nothing was heard for the keepalive's time, and every [`TIME_RENEWAL_MS`], the session asks for
+///   the time. It does so first of all when it opens with nothing else to send: until something sealed arrives, the server
+///   cannot tell the machine from a recording of its hello.
 ///
 /// A dead link shows in [`MachineSession::handle_timeout`]; then drop the session and make a new one for the next connection.
 /// Nothing that was not acknowledged is lost: it is in the journal.
@@ -250,7 +250,9 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
         let asked = self.clock_sent_ms.unwrap_or(0);
         let learned = self.time.map_or(0, |(_, learned)| learned);
         let renewal = learned.max(asked).saturating_add(TIME_RENEWAL_MS);
-        self.sent_ms.saturating_add(self.keepalive_ms).min(renewal)
+        // A server may have nothing to say to all that a machine tells it. Unasked, it would seem dead.
+        let quiet = self.sent_ms.min(self.channel.last_heard_ms().max(asked));
+        quiet.saturating_add(self.keepalive_ms).min(renewal)
     }
 
     /// Takes a frame.
