@@ -24,7 +24,8 @@ pub enum ServerEvent<'a> {
     ClockRequest(ClockRequest),
     /// A message for the server.
     Message(Frame<'a>),
-    /// A message of a kind or revision that this crate does not know: send this back.
+    /// A message of a kind or revision that this crate does not know: send this back. Before the session is open nothing can be
+    /// sent back, and it is a hello or an answer of another revision: reject it.
     Unknown(Unsupported),
     /// The machine does not know a message. It is not to be sent again on this connection.
     Unsupported(Unsupported),
