@@ -125,10 +125,10 @@ fn an_authorization_that_comes_too_late_uses_its_sequence_up_and_is_answered_wit
     world.network.lose.push((Way::Down, kind::AUTHORIZATION));
     world.pay(&[350]);
     world.run_for(1_000);
-    world.network.down = true;
+    world.network.down_until_ms = u64::MAX;
     world.cut();
     world.run_for(DEADLINE_MS);
-    world.network.down = false;
+    world.network.down_until_ms = 0;
     world.run_until(20_000, |world| world.is_booked(1));
     assert_eq!((reasons(&world), world.starts()), (vec![Some(Reason::EXPIRED)], 0));
     assert_eq!(world.machine.journal.used_seq, 1);
@@ -245,7 +245,7 @@ fn a_machine_that_says_nothing_is_not_waited_for_for_ever_and_its_delivery_is_gi
     let mut world = World::connected();
     world.pay(&[350, 200]);
     world.run_until(5_000, |world| world.starts() == 1);
-    world.network.down = true;
+    world.network.down_until_ms = u64::MAX;
     world.cut();
     world.run_until(400_000, |world| world.is_booked(1));
     assert_eq!((world.line(1, 0).refunded, world.line(1, 1).refunded), (350, 200));

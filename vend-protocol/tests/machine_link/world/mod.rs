@@ -183,7 +183,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.server.ram.is_none() || self.network.down {
+        if self.server.ram.is_none() || self.env.now_ms < self.network.down_until_ms {
             return self.machine.disconnect(&mut self.env, 2_000);
         }
         self.env.note(|| "a new connection".into());

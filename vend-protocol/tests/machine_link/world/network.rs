@@ -71,8 +71,8 @@ pub(crate) struct Network {
     seen: Vec<(Way, Vec<u8>)>,
     /// The next frame of this kind in this direction is lost.
     pub(crate) lose: Vec<(Way, u8)>,
-    /// Nothing can connect.
-    pub(crate) down: bool,
+    /// Nothing can connect before.
+    pub(crate) down_until_ms: u64,
 }
 
 impl Network {

@@ -40,15 +40,15 @@ impl World {
             deaf,
             ..
         } = self.env.faults;
-        let off_ms = if self.env.rng.chance(100) { 160_000 } else { self.env.rng.between(10, 8_000) };
+        let long = self.env.rng.chance(100);
+        let off_ms =
+            if long { self.env.rng.between(30_000, 180_000) } else { self.env.rng.between(10, 8_000) };
         if self.env.rng.chance(replayed) {
             self.network.replay(&mut self.env);
         }
         if self.env.rng.chance(cut) {
             self.cut();
-            self.network.down = self.env.rng.chance(50);
-        } else if self.env.rng.chance(500) {
-            self.network.down = false;
+            self.network.down_until_ms = self.env.now_ms + off_ms;
         }
         if self.env.rng.chance(half_open) {
             let which = self.env.rng.below(3);
@@ -157,7 +157,7 @@ impl World {
     pub(crate) fn calm_down(&mut self) {
         self.env.note(|| "calm from here".into());
         self.env.faults = CALM;
-        self.network.down = false;
+        self.network.down_until_ms = 0;
         self.server.deaf_until_ms = 0;
         self.run_until(SETTLED_MS, Self::is_settled);
     }
