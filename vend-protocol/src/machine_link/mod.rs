@@ -13,7 +13,6 @@ mod messages;
 mod outbox;
 mod seal;
 mod server;
-mod session;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -24,7 +23,6 @@ pub use messages::*;
 pub use outbox::{Class, OutboxFull};
 pub use seal::{MAC_LEN, Seal};
 pub use server::{ServerEvent, ServerSession};
-pub use session::{Session, SessionError};
 pub use window::{Chained, ChainedKind, MoneyCursor, Next};
 
 use crate::frame::Message;
