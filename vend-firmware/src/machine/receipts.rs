@@ -199,3 +199,19 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
         self.link.receipts.loaded = found;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_holds_each_item_once_and_gives_the_oldest_first() {
+        let mut queue = Queue::<u8, 2>::new();
+        for item in [1, 2, 1, 3] {
+            queue.push(item);
+        }
+        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(1), Some(2), None]);
+        queue.push(3);
+        assert_eq!(queue.pop(), Some(3));
+    }
+}

@@ -102,25 +102,6 @@ fn an_accepted_after_ten_seconds_is_not_believed() {
 }
 
 #[test]
-fn an_acknowledgement_of_another_receipt_is_ignored() {
-    let mut world = ready();
-    world.server.deaf = true;
-    let seq = world.server.issue(world.now_ms - 1_000, 0, &[Server::line(1)]);
-    world.run(2_000);
-    let journal = world.main.as_ref().unwrap().journal.id();
-    let number = vend_protocol::ReceiptNo::new(1).unwrap();
-    let wrong = vend_protocol::ReceiptHash([1; 32]);
-    world.server.send(&vend_protocol::machine_link::Acknowledgement { journal, number, hash: wrong });
-    world.run(2_000);
-    assert!(world.main.as_ref().unwrap().machine.state().has_unacknowledged());
-    world.server.deaf = false;
-    world.reconnect_with(|_| ());
-    world.run(5_000);
-    assert!(world.server.issued[&seq].receipt.is_some());
-    assert!(!world.main.as_ref().unwrap().machine.state().has_unacknowledged());
-}
-
-#[test]
 fn a_newer_plan_replaces_the_old_one() {
     let mut world = ready();
     world.server.plan = 2;

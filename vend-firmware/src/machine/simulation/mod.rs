@@ -9,6 +9,7 @@ mod faults;
 mod hostile_stories;
 mod key_list_stories;
 mod link_stories;
+mod receipt_stories;
 mod server;
 mod stories;
 

@@ -77,6 +77,8 @@ pub(super) struct Server {
     pub(super) clock_ahead_ms: i64,
     pub(super) keepalive_s: u16,
     pub(super) floor_seq: u64,
+    /// What it claims to have when it is deaf.
+    pub(super) watermark_ahead: u64,
     /// The newest key list and its version.
     pub(super) key_list: Option<(u32, Signed)>,
     /// Changes an *accepted* before it is signed.
@@ -120,6 +122,7 @@ impl Server {
             clock_ahead_ms: 0,
             keepalive_s: 60,
             floor_seq: 0,
+            watermark_ahead: 0,
             key_list: None,
             alter_accepted: None,
         }
@@ -283,6 +286,8 @@ impl Server {
             Some(ServerEvent::Unsupported(unsupported)) => {
                 self.answers.push(Answer::Unsupported(unsupported));
             }
+            // Nothing vouches for a hello until it is verified, its revision neither.
+            Some(ServerEvent::Unknown(unknown)) if unknown.kind == kind::HELLO => self.rejected += 1,
             Some(ServerEvent::Unknown(unknown)) => panic!("{unknown:?} from the machine"),
         }
         Ok(())
@@ -357,7 +362,7 @@ impl Server {
             nonce: Nonce([0; 16]),
             ephemeral: [0; 32],
             server_time_ms: self.time_ms(now_ms),
-            receipt_watermark: if self.deaf { 0 } else { watermark },
+            receipt_watermark: if self.deaf { self.watermark_ahead } else { watermark },
             issued_seq: 0,
             floor_seq: self.floor_seq,
             plan: PlanVersion::new(self.plan).unwrap(),
