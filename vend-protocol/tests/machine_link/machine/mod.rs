@@ -145,6 +145,12 @@ impl Machine {
         Some(ram.offset_ms? + (now_ms - ram.boot_ms))
     }
 
+    /// What the session holds for the server's time.
+    pub(crate) fn session_time_ms(&self, now_ms: u64) -> Option<u64> {
+        let ram = self.ram.as_ref()?;
+        ram.session.as_ref()?.server_time_ms(now_ms - ram.boot_ms)
+    }
+
     /// When [`Machine::step`] has something to do.
     pub(crate) fn step_due(&self) -> Option<u64> {
         let ram = self.ram.as_ref()?;

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use vend_protocol::{
     JournalId, ReceiptHash,
     frame::{Frame, FrameError},
-    machine_link::{Acknowledgement, ChainedKind, LinkError, PLAIN, WINDOW, dangerous_unverified, kind},
+    machine_link::{
+        Acknowledgement, ChainedKind, HELLO_ROUND_TRIP_MAX_MS, LinkError, PLAIN, WINDOW,
+        dangerous_unverified, kind,
+    },
 };
 
 use super::Way;
@@ -45,6 +48,8 @@ pub(crate) struct Checks {
     down: Track,
     /// Messages of the chain that are on their way on this connection: frame sequence and number.
     in_flight: BTreeMap<u32, u64>,
+    /// The server's time as the machine's session knew it last.
+    time_ms: u64,
     /// The last number of the chain that was sent on this connection, or that the server has.
     last_money: u64,
     /// What the server acknowledged and has not lost by a restore.
@@ -73,6 +78,15 @@ impl Checks {
     pub(crate) fn connect(&mut self) {
         let Self { acknowledged, forgotten, server_lies, .. } = std::mem::take(self);
         *self = Self { acknowledged, server_lies, forgotten, ..Self::default() };
+    }
+
+    /// The session's time never goes back, and is late by no more than a hello may take.
+    pub(crate) fn time(&mut self, env: &Env, session: u64) {
+        let truth = env.server_time_ms();
+        assert!(session >= self.time_ms, "the time went back from {} to {session}", self.time_ms);
+        let late_by = truth.checked_sub(session).expect("nobody knows what time it will be");
+        assert!(late_by <= HELLO_ROUND_TRIP_MAX_MS, "the machine's clock is {late_by} ms late");
+        self.time_ms = session;
     }
 
     /// The machine opened its session.
