@@ -7,6 +7,11 @@ use vend_protocol::frame::{CRC_LEN, Frame, HEADER_LEN, MACHINE_FRAME_MAX, checks
 /// Where every contestant writes its frame.
 pub(crate) type Buffer = [u8; MACHINE_FRAME_MAX];
 
+/// Writes a frame and gives its length.
+type Write = Box<dyn Fn(&mut Buffer) -> usize>;
+/// Reads a frame's message; whether it was the sample.
+type Read = Box<dyn Fn(&Frame<'_>, Compare) -> bool>;
+
 /// One contestant's way with one message.
 pub(crate) struct Entry {
     /// The message.
@@ -15,10 +20,10 @@ pub(crate) struct Entry {
     pub(crate) who: &'static str,
     /// Bytes of the payload that are the signature.
     pub(crate) signature_bytes: usize,
-    /// Writes the frame and gives its length.
-    pub(crate) write: Box<dyn Fn(&mut Buffer) -> usize>,
-    /// Reads a frame; whether it held the sample.
-    pub(crate) read: Box<dyn Fn(&Frame<'_>, Compare) -> bool>,
+    /// Its way to the frame.
+    pub(crate) write: Write,
+    /// And back.
+    pub(crate) read: Read,
 }
 
 /// Whether a reader compares what it read with the sample; while the clock runs it does not.

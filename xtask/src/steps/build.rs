@@ -10,8 +10,19 @@ const ALONE: &[&str] = &["vend-protocol", "vend-payments", "vend-hal", "vend-fir
 /// Files every package must hold; the crate's front page is its README.
 const IN_PACKAGE: &[&str] = &["Cargo.toml", "README.md", "src/lib.rs"];
 
+/// Workspaces of their own, beside the one around them.
+const OTHERS: &[&str] = &["xtask/bench", "xtask/mcu"];
+
+pub(super) fn fmt(workspace: &Workspace) -> Result<()> {
+    workspace.cargo("fmt --all -- --check").run()?;
+    OTHERS.iter().try_for_each(|dir| workspace.cargo("fmt -- --check").dir(&workspace.root.join(dir)).run())
+}
+
+/// `xtask/mcu` is left out: a host's clippy cannot check what holds instructions of a microcontroller.
 pub(super) fn clippy(workspace: &Workspace) -> Result<()> {
-    workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings").run()
+    workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings").run()?;
+    let run = workspace.cargo("clippy --all-targets --target-dir").arg(workspace.target.join("bench"));
+    run.dir(&workspace.root.join("xtask/bench")).args("-- -D warnings").run()
 }
 
 /// With clippy and not `check`: what only some feature set leaves unused is a warning, and must not pass.

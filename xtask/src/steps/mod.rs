@@ -44,11 +44,7 @@ pub(crate) const STEPS: &[Step] = &[
         about: "docs/spec/wire.md alone reads every golden payload, and lists the code's open numbers",
         run: |workspace, _| crate::spec::run(&workspace.root),
     },
-    Step {
-        name: "fmt",
-        about: "the code is formatted",
-        run: |workspace, _| workspace.cargo("fmt --all -- --check").run(),
-    },
+    Step { name: "fmt", about: "the code is formatted", run: |workspace, _| build::fmt(workspace) },
     Step {
         name: "clippy",
         about: "no warnings: all crates, all targets, all features",

@@ -1,6 +1,9 @@
 //! What the wire weighs on a chip: an image per role, built for size, and no panic in what decodes.
 
-use std::{collections::VecDeque, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -81,32 +84,45 @@ fn panics(role: &Role, image: &Image, faults: &mut Vec<String>) -> Result<u32> {
     let callers = image.callers()?;
     for (place, symbol) in image.symbols.iter().enumerate().filter(|(_, symbol)| is_panic(&symbol.name)) {
         count += 1;
-        let reason =
-            EXPLAINED.iter().find(|(image, start, _)| *image == role.name && symbol.name.starts_with(start));
         println!("{} may panic: {}", role.name, symbol.name);
-        if let Some((_, _, reason)) = reason {
-            println!("    allowed: {reason}");
-        } else if role.no_panic {
-            faults.push(format!("{} holds {}", role.name, symbol.name));
+        let explained =
+            |(image, start, _): &&(&str, &str, &str)| *image == role.name && symbol.name.starts_with(start);
+        match EXPLAINED.iter().find(explained) {
+            Some((_, _, reason)) => println!("    allowed: {reason}"),
+            None if role.no_panic => faults.push(format!("{} holds {}", role.name, symbol.name)),
+            None => {}
         }
-        let mut seen = vec![place];
-        let mut open = VecDeque::from([place]);
-        while let Some(callee) = open.pop_front() {
-            for caller in callers.get(&callee).into_iter().flatten() {
-                let Some(symbol) = image.symbols.get(*caller) else { continue };
-                if seen.contains(caller) || is_panic(&symbol.name) {
-                    continue;
-                }
-                seen.push(*caller);
-                println!("    reached from {}", symbol.name);
-                // Who calls our own code is no news: that code is what must change.
-                if !symbol.name.contains("vend_") {
-                    open.push_back(*caller);
-                }
-            }
+        let reached = reached(place, image, &callers);
+        reached.iter().take(SHOWN).for_each(|name| println!("    reached from {name}"));
+        if reached.len() > SHOWN {
+            println!("    and from {} more", reached.len() - SHOWN);
         }
     }
     Ok(count)
+}
+
+/// How many callers of a panic are worth a line.
+const SHOWN: usize = 12;
+
+/// Who reaches a symbol, nearest first, as far as to code of this repository: who calls that is no news.
+fn reached<'a>(place: usize, image: &'a Image, callers: &BTreeMap<usize, BTreeSet<usize>>) -> Vec<&'a str> {
+    let (mut seen, mut names) = (BTreeSet::from([place]), Vec::new());
+    let mut open = VecDeque::from([place]);
+    while let Some(callee) = open.pop_front() {
+        for caller in callers.get(&callee).into_iter().flatten() {
+            let Some(symbol) = image.symbols.get(*caller) else { continue };
+            if is_panic(&symbol.name) || !seen.insert(*caller) {
+                continue;
+            }
+            if !names.contains(&symbol.name.as_str()) {
+                names.push(&symbol.name);
+            }
+            if !symbol.name.contains("vend_") {
+                open.push_back(*caller);
+            }
+        }
+    }
+    names
 }
 
 /// Whether a symbol of that name is there only for the sake of a panic.
