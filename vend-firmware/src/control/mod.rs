@@ -166,8 +166,7 @@ impl<C: Commands> BoardHandler for Answers<'_, C> {
     }
 
     fn forget(&mut self, request: &ForgetRequest) -> ForgetAnswer {
-        let forgotten =
-            self.board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
+        let forgotten = self.board.forget(map::nonce_to_hal(request.nonce), VendId(request.vend.number()));
         ForgetAnswer { refused: forgotten.err().map(map::forget_refused) }
     }
 }

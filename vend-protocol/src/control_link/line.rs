@@ -2,7 +2,7 @@
 
 use super::{
     BoardLink, IdentifyRequest, Master, NoAnswer, POLL_VENDING_MS, Polls, QueryRequest, Reply, Request,
-    VendEvent, VendOrder, VendRequest, board_link::Want,
+    SENDS, VendEvent, VendOrder, VendRequest, board_link::Want,
 };
 use crate::{VendId, cobs::Decoder, codec::CodecError, frame::CONTROL_FRAME_MAX};
 
@@ -207,9 +207,8 @@ impl<const BOARDS: usize> Line<BOARDS> {
         if let Some(board) = self.polls.due(now_ms)
             && let Some(link) = self.boards.get(board)
         {
-            let sends = self.polls.sends(board);
             self.polls.asked(board, now_ms, link.is_kept());
-            let begun = self.master.begin_with(now_ms, link.address(), &QueryRequest {}, sends);
+            let begun = self.master.begin_with(now_ms, link.address(), &QueryRequest {}, 1);
             self.asked = begun.ok().map(|()| (board, Asked::Status));
         }
     }
@@ -264,9 +263,12 @@ impl<const BOARDS: usize> Line<BOARDS> {
             return false;
         }
         let Some((board, asked)) = self.asked.take() else { return false };
-        self.polls.silent(board, now_ms);
+        let link = self.boards.get_mut(board);
+        let sends = if let Asked::Status = asked { 1 } else { SENDS };
+        let kept = link.as_ref().is_some_and(|link| link.is_kept());
+        self.polls.unanswered(board, now_ms, sends, kept);
         if let Asked::Forget = asked
-            && let Some(vend) = self.boards.get_mut(board).and_then(|link| link.vend.as_mut())
+            && let Some(vend) = link.and_then(|link| link.vend.as_mut())
         {
             vend.forgotten();
         }

@@ -3,14 +3,16 @@
 use super::{POLL_IDLE_MS, POLL_VENDING_MS, SENDS};
 
 /// A silent board is asked after [`POLL_IDLE_MS`], twice that, and so on, and at most so seldom, in milliseconds.
-pub const SILENT_POLL_MAX_MS: u64 = 8 * POLL_IDLE_MS;
+pub const SILENT_POLL_MAX_MS: u64 = POLL_IDLE_MS << BACKOFFS;
+const BACKOFFS: u8 = 3;
 
 /// The schedule of one line: a vending board every [`POLL_VENDING_MS`], others every [`POLL_IDLE_MS`], and who has waited longest
 /// first.
 ///
-/// A board that did not answer an exchange is asked ever more seldom, up to [`SILENT_POLL_MAX_MS`], and once instead of
-/// [`SENDS`] times, so that a dead board costs the others 50 ms now and then and not their turn. It is back with its first
-/// answer.
+/// A poll is sent once, and again when its turn comes, so that boards on a bad line take turns. A board that did not answer
+/// [`SENDS`] sendings counts as silent: it is asked ever more seldom, up to [`SILENT_POLL_MAX_MS`], so that a dead board costs the
+/// others 50 ms now and then. If its vend is not over it is asked after [`POLL_VENDING_MS`] all the same: somebody's money
+/// waits for its word. It is back with its first answer.
 ///
 /// ```
 /// use vend_protocol::control_link::Polls;
@@ -30,14 +32,14 @@ pub struct Polls<const BOARDS: usize> {
 #[derive(Clone, Copy, Debug)]
 struct Poll {
     due_ms: u64,
-    /// Exchanges in a row that were not answered, as far as they matter.
-    silent: u8,
+    /// Sendings in a row that were not answered, as far as they matter.
+    missed: u8,
 }
 
 impl<const BOARDS: usize> Polls<BOARDS> {
     /// All boards are due.
     pub const fn new() -> Self {
-        Self { boards: [Poll { due_ms: 0, silent: 0 }; BOARDS] }
+        Self { boards: [Poll { due_ms: 0, missed: 0 }; BOARDS] }
     }
 
     /// The board that is to be asked now, if there is one.
@@ -62,18 +64,20 @@ impl<const BOARDS: usize> Polls<BOARDS> {
     /// It answered.
     pub fn answered(&mut self, board: usize) {
         if let Some(poll) = self.boards.get_mut(board) {
-            poll.silent = 0;
+            poll.missed = 0;
         }
     }
 
-    /// It did not answer an exchange.
-    pub fn silent(&mut self, board: usize, now_ms: u64) {
+    /// It did not answer so many sendings of one request; `vending`: its vend is not over.
+    pub fn unanswered(&mut self, board: usize, now_ms: u64, sends: u8, vending: bool) {
         if let Some(poll) = self.boards.get_mut(board) {
-            let wait = POLL_IDLE_MS << poll.silent;
+            poll.missed = poll.missed.saturating_add(sends).min(SENDS + BACKOFFS + 1);
+            let wait = match poll.missed.checked_sub(SENDS) {
+                None => 0,
+                Some(_) if vending => POLL_VENDING_MS,
+                Some(backoff) => (POLL_IDLE_MS << backoff).min(SILENT_POLL_MAX_MS),
+            };
             poll.due_ms = now_ms.saturating_add(wait);
-            if wait < SILENT_POLL_MAX_MS {
-                poll.silent += 1;
-            }
         }
     }
 
@@ -81,14 +85,6 @@ impl<const BOARDS: usize> Polls<BOARDS> {
     pub fn hasten(&mut self, board: usize, at_ms: u64) {
         if let Some(poll) = self.boards.get_mut(board) {
             poll.due_ms = poll.due_ms.min(at_ms);
-        }
-    }
-
-    /// How often the next poll of the board is sent before it is given up.
-    pub fn sends(&self, board: usize) -> u8 {
-        match self.boards.get(board) {
-            Some(Poll { silent: 1.., .. }) => 1,
-            _ => SENDS,
         }
     }
 }
@@ -106,16 +102,17 @@ mod tests {
     #[test]
     fn a_silent_board_is_asked_ever_more_seldom_and_is_back_with_its_first_answer() {
         let mut polls = Polls::<1>::new();
-        assert_eq!(polls.sends(0), SENDS);
-        for wait in [200, 400, 800, 1_600, 1_600] {
-            polls.silent(0, 10_000);
-            assert_eq!((polls.next_ms(), polls.sends(0)), (10_000 + wait, 1));
+        for wait in [0, 0, 0, 0, 0, 200, 400, 800, 1_600, 1_600] {
+            polls.unanswered(0, 10_000, 1, false);
+            assert_eq!(polls.next_ms(), 10_000 + wait);
         }
+        polls.unanswered(0, 10_000, 1, true);
+        assert_eq!(polls.next_ms(), 10_050, "a vend is in doubt");
         polls.answered(0);
         polls.asked(0, 20_000, false);
-        assert_eq!((polls.next_ms(), polls.sends(0)), (20_000 + POLL_IDLE_MS, SENDS));
-        polls.silent(0, 20_000);
-        assert_eq!(polls.next_ms(), 20_200);
+        assert_eq!(polls.next_ms(), 20_000 + POLL_IDLE_MS);
+        polls.unanswered(0, 20_000, SENDS, false);
+        assert_eq!(polls.next_ms(), 20_200, "a whole exchange");
     }
 
     #[test]
@@ -129,17 +126,16 @@ mod tests {
             };
             polls.asked(board, now_ms, board == 3);
             if board == 3 {
-                // The first round meets seven boards that are not known to be dead.
-                longest = if now_ms > 10_000 { longest.max(now_ms - last) } else { 0 };
+                longest = longest.max(now_ms - last);
                 (last, polled) = (now_ms, polled + 1);
                 polls.answered(board);
                 now_ms += 20;
             } else {
-                now_ms += u64::from(polls.sends(board)) * super::super::RESEND_MS;
-                polls.silent(board, now_ms);
+                now_ms += super::super::RESEND_MS;
+                polls.unanswered(board, now_ms, 1, false);
             }
         }
-        assert!(polled > 700, "{polled} polls");
+        assert!(polled > 800, "{polled} polls");
         assert!(longest <= 8 * 50, "{longest} ms between two polls");
     }
 
@@ -147,9 +143,9 @@ mod tests {
     fn a_board_that_does_not_exist_changes_nothing() {
         let mut polls = Polls::<1>::new();
         polls.asked(1, 5, true);
-        polls.silent(1, 5);
+        polls.unanswered(1, 5, 1, false);
         polls.hasten(1, 5);
-        assert_eq!((polls.due(0), polls.sends(1)), (Some(0), SENDS));
+        assert_eq!(polls.due(0), Some(0));
         assert_eq!((Polls::<0>::default().due(0), Polls::<0>::new().next_ms()), (None, u64::MAX));
     }
 }
