@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn a_queue_holds_each_item_once_and_gives_the_oldest_first() {
-        let mut queue = Queue::<u8, 2>::new();
-        for item in [1, 2, 1, 3] {
+        let mut queue = Queue::<u8, 3>::new();
+        for item in [1, 2, 1, 3, 4] {
             queue.push(item);
         }
-        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(1), Some(2), None]);
-        queue.push(3);
-        assert_eq!(queue.pop(), Some(3));
+        assert_eq!([(); 4].map(|()| queue.pop()), [Some(1), Some(2), Some(3), None]);
+        queue.push(4);
+        assert_eq!(queue.pop(), Some(4));
     }
 }
