@@ -33,9 +33,8 @@ pub struct MachineConfig {
     pub board_config: ConfigHash,
     /// The bounds of each vend.
     pub limits: VendLimits,
-    /// A connection on which nothing was heard for so long is dead, in milliseconds. After two thirds of it without a
-    /// message of its own the machine asks for the time, if the server's keepalive is not shorter still: what is paid by
-    /// the byte wants it longer.
+    /// A connection on which nothing was heard for so long is dead, in milliseconds. After two thirds of it the machine asks
+    /// for the time, if the server's keepalive is not shorter still. A link that is paid by the byte wants it longer.
     pub silence_ms: u64,
 }
 
