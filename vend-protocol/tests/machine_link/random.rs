@@ -15,7 +15,7 @@ use crate::{
 /// Steps of a run before it calms down.
 const STEPS: u64 = 300;
 /// Seeds of each kind of trouble, unless `VEND_SEEDS` says otherwise.
-const SEEDS: u64 = 375;
+const SEEDS: u64 = 1_000;
 /// Lines of a failed run's trace that are shown.
 const SHOWN: usize = 60;
 

@@ -3,23 +3,24 @@
 use std::collections::BTreeSet;
 
 use vend_protocol::{
-    List, MachineId, Nonce, PlanVersion, ProductId, Reason, ReceiptNo, SlotId, Text,
+    List, MachineId, Nonce, PlanVersion, Reason, ReceiptNo, Text,
     frame::{Frame, MACHINE_FRAME_MAX, Message},
     machine_link::{
-        Acknowledgement, Authorization, Class, Command, CommandResult, CommandStatus, End, Fault, FaultCode,
-        LinkError, LogLevel, LogLine, MachineEvent, Noted, PlanApplied, PlanPart, Prepare, Readiness, Ready,
-        SecurityCode, SecurityEvent, StockCause, StockEntry, StockReport, Telemetry, Unsupported, Void, kind,
+        Acknowledgement, Authorization, Class, Command, End, LinkError, MachineEvent, Noted, PlanApplied,
+        PlanPart, Prepare, Readiness, Ready, Unsupported, Void, kind,
     },
-    signed::{AcceptedBody, HelloBody, Revision, Signed},
+    signed::{AcceptedBody, AuthorizationBody, HelloBody, Revision, Signed, VoidBody},
 };
 
 use super::{Machine, Reads, Session, Todo, journal::Cursor};
 use crate::{
     env::Env,
-    newer::Newer,
     toy::{self, Tag, ToySeal},
     world::SERVER_KEY,
 };
+
+/// What the server waits for. *Unsupported* is an answer too, and the session's own.
+const ANSWERS: [u8; 4] = [kind::READY, kind::TAKEN, kind::BUSY, kind::SETTLED];
 
 /// What came of a frame.
 #[derive(Debug, Default)]
@@ -45,6 +46,8 @@ pub(crate) struct Transmitted {
     pub(crate) given: Option<u64>,
     /// The cursor was asked and had nothing at hand.
     pub(crate) later: bool,
+    /// Answers that are queued still.
+    pub(crate) answers: u64,
 }
 
 /// A peer's list of the money messages it reads.
@@ -67,6 +70,7 @@ impl Machine {
             env.counts.dropped += u64::from(session.dropped());
         }
         ram.hello = None;
+        ram.answers = 0;
         ram.todo.clear();
         ram.connect_ms = env.now_ms + retry_ms;
     }
@@ -147,8 +151,12 @@ impl Machine {
             ram.idle = true;
         }
         let given = cursor.given;
+        let frame = len.map(|len| out[..len].to_vec());
+        let answered = frame.as_ref().is_some_and(|frame| ANSWERS.contains(&frame[1]));
+        ram.answers -= u64::from(answered);
+        let answers = ram.answers;
         self.tell_events(env);
-        Transmitted { frame: len.map(|len| out[..len].to_vec()), given, later }
+        Transmitted { frame, given, later, answers }
     }
 
     /// Queues a message; whether there was room for it.
@@ -158,6 +166,7 @@ impl Machine {
         ram.idle = false;
         let queued = session.queue(class, message).is_ok();
         env.counts.no_room += u64::from(!queued);
+        ram.answers += u64::from(queued && class == Class::Answer);
         queued
     }
 
@@ -218,21 +227,19 @@ impl Machine {
 
     /// A message of an open session. The message of the chain that it acknowledges is returned.
     fn message(&mut self, env: &mut Env, frame: &Frame<'_>) -> Option<u64> {
+        let own = self.board.enrolment;
         let todo = match frame.kind {
             kind::AUTHORIZATION => {
                 let Authorization(signed) = frame.decode().unwrap();
                 // What does not verify proves nothing, and is not answered.
                 let body = toy::verify(SERVER_KEY, Tag::Authorization, &signed);
-                body.filter(|body: &vend_protocol::signed::AuthorizationBody| {
-                    body.enrolment == self.board.enrolment
-                })
-                .map(Todo::Authorization)
+                body.filter(|body: &AuthorizationBody| body.enrolment == self.board.enrolment)
+                    .map(Todo::Authorization)
             }
             kind::VOID => {
                 let Void(signed) = frame.decode().unwrap();
-                let body = toy::verify(SERVER_KEY, Tag::Void, &signed);
-                body.filter(|body: &vend_protocol::signed::VoidBody| body.enrolment == self.board.enrolment)
-                    .map(Todo::Void)
+                let body = toy::verify::<VoidBody>(SERVER_KEY, Tag::Void, &signed);
+                body.filter(|body| body.enrolment == own).map(Todo::Void)
             }
             kind::COMMAND => Some(Todo::Command(frame.decode::<Command>().unwrap().id)),
             kind::ACKNOWLEDGEMENT => return self.acknowledged(env, &frame.decode().unwrap()),
@@ -285,107 +292,4 @@ impl Machine {
             }
         }
     }
-
-    /// Queues what the server has not noted and was not told on this connection, as far as there is room.
-    pub(crate) fn tell_events(&mut self, env: &mut Env) {
-        let Some(ram) = &self.ram else { return };
-        if !ram.session.as_ref().is_some_and(Session::is_open) || ram.told.is_superset(&self.journal.events) {
-            return;
-        }
-        let untold: Vec<_> = self.journal.events.difference(&ram.told).copied().collect();
-        for (kind, number) in untold {
-            if !self.tell(env, kind, number) {
-                return;
-            }
-            if let Some(ram) = &mut self.ram {
-                ram.told.insert((kind, number));
-            }
-        }
-    }
-
-    fn tell(&mut self, env: &mut Env, kind: u8, number: u64) -> bool {
-        let short = u32::try_from(number).unwrap();
-        match kind {
-            kind::STOCK_REPORT => {
-                let entry = StockEntry {
-                    slot: SlotId::new(11).unwrap(),
-                    product: ProductId::new(9).unwrap(),
-                    count: 5,
-                };
-                let entries = List::try_from_iter([entry; 2]).unwrap();
-                let report = StockReport { number: short, at_ms: 0, cause: StockCause::COUNTED, entries };
-                self.queue(env, Class::Event, &report)
-            }
-            kind::COMMAND_RESULT => {
-                let status = CommandStatus::DONE;
-                let result = CommandResult { id: number, status, outcome: None, detail: 0 };
-                self.queue(env, Class::Event, &result)
-            }
-            _ => {
-                let event = SecurityEvent { number: short, at_ms: 0, code: SecurityCode::DOOR, count: 1 };
-                self.queue(env, Class::Event, &event)
-            }
-        }
-    }
-
-    pub(crate) fn chatter_due(&self, env: &Env) -> Option<u64> {
-        let ram = self.ram.as_ref()?;
-        (env.faults.chatter_ms > 0).then_some(ram.chatter_ms)
-    }
-
-    /// Something happens at the machine that the server would like to hear of.
-    pub(crate) fn chatter(&mut self, env: &mut Env) {
-        let Some(ram) = &mut self.ram else { return };
-        ram.chatter_ms = env.now_ms + 1 + env.rng.below(env.faults.chatter_ms * 2);
-        let (uptime_ms, what) = (env.now_ms - ram.boot_ms, env.rng.below(7));
-        match what {
-            0 | 1 => self.say(env, Class::State, &telemetry(uptime_ms)),
-            2 => self.say(env, Class::Lossy, &log_line(uptime_ms)),
-            3 => self.journal.add_event(kind::STOCK_REPORT),
-            4 => self.journal.add_event(kind::SECURITY_EVENT),
-            5 => self.say(env, Class::Event, &fault(self.journal.last_event)),
-            _ => self.find_out(env),
-        }
-        if env.rng.chance(env.faults.newer) {
-            self.say(env, Class::Event, &Newer::<0x3E, 1>(7));
-            self.say(env, Class::Lossy, &Newer::<{ kind::TELEMETRY }, 2>(7));
-        }
-        self.tell_events(env);
-    }
-
-    /// The truth about a line that nobody witnessed comes to light.
-    pub(crate) fn find_out(&mut self, env: &mut Env) {
-        let Some((seq, receipt, line)) = self.journal.doubts.pop() else { return };
-        let Some(outcome) = env.motors.ran.get(&(self.board.enrolment, seq, line)) else { return };
-        let at_ms = self.server_time_ms(env.now_ms).unwrap_or(0);
-        self.journal.amend(self.board, receipt, line, *outcome, at_ms);
-        env.counts.amendments += 1;
-        env.note(|| format!("machine: amendment {} of receipt {receipt}", self.journal.last));
-    }
-}
-
-pub(crate) fn telemetry(uptime_ms: u64) -> Telemetry {
-    Telemetry {
-        at_ms: 0,
-        uptime_s: u32::try_from(uptime_ms / 1000).unwrap(),
-        temperatures_dc: List::try_from_iter([41, -180]).unwrap(),
-        signal_dbm: -71,
-        supply_mv: 24_000,
-        door_open: false,
-        vends: 0,
-        failures: 0,
-        connections: 1,
-        journal_used: 0,
-        dropped: 0,
-    }
-}
-
-fn log_line(uptime_ms: u64) -> LogLine {
-    let (module, text) = (Text::truncated("model"), Text::truncated("a line of the log"));
-    LogLine { uptime_ms, level: LogLevel::INFO, module, text }
-}
-
-fn fault(number: u64) -> Fault {
-    let number = u32::try_from(number).unwrap();
-    Fault { number, at_ms: 0, code: FaultCode::DOOR_OPEN, slot: None, raised: true, detail: 0 }
 }

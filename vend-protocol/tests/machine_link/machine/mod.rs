@@ -2,6 +2,7 @@
 
 mod journal;
 mod link;
+mod tell;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -14,7 +15,8 @@ use vend_protocol::{
 use self::journal::LineState;
 pub(crate) use self::{
     journal::{Board, Journal},
-    link::{Reaction, Transmitted, listed, telemetry},
+    link::{Reaction, Transmitted, listed},
+    tell::telemetry,
 };
 use crate::{env::Env, toy::ToySeal};
 
@@ -55,6 +57,8 @@ pub(crate) struct Ram {
     busy_until_ms: u64,
     slow_until_ms: u64,
     chatter_ms: u64,
+    /// Answers that are queued.
+    answers: u64,
     /// Events that were queued on this connection.
     told: BTreeSet<(u8, u64)>,
     todo: VecDeque<Todo>,
@@ -104,6 +108,7 @@ impl Machine {
             busy_until_ms: 0,
             slow_until_ms: 0,
             chatter_ms: env.now_ms + 1_000,
+            answers: 0,
             told: BTreeSet::new(),
             todo: VecDeque::new(),
             vend: None,

@@ -164,9 +164,12 @@ impl Ledger {
             return false;
         }
         let Authority::Authorization { seq, order } = body.authority else { return true };
-        let twice = self.receipts.iter().any(|known| known.authority == body.authority);
+        let same =
+            |known: &ReceiptBody| (known.enrolment, known.authority) == (body.enrolment, body.authority);
+        let twice = self.receipts.iter().any(same);
         assert!(!twice, "one final receipt for each sequence, not two for {seq}");
-        if let Some(authorized) = self.authorizations.get_mut(&seq.number()) {
+        let authorized = self.authorizations.get_mut(&seq.number());
+        if let Some(authorized) = authorized.filter(|authorized| authorized.enrolment == body.enrolment) {
             assert_eq!(authorized.order, order.number(), "the receipt of {seq} is for its order");
             authorized.open = false;
         }

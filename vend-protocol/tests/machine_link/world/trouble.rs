@@ -176,15 +176,17 @@ impl World {
                     _ => assert_eq!(truth, Some(&line.outcome), "{seq}/{index}"),
                 }
             }
-            let ran = self.env.motors.ran.keys().any(|key| key.1 == seq.number());
+            let mut ran = self.env.motors.ran.keys();
+            let ran = ran.any(|(enrolment, ran, _)| (*enrolment, *ran) == (receipt.enrolment, seq.number()));
             assert!(!(ran && receipt.lines.is_empty()), "a voided authorization {seq} ran");
         }
-        for (key, outcome) in &self.env.motors.ran {
+        for ((enrolment, ran, _), outcome) in &self.env.motors.ran {
             let known = ledger.receipts.iter().any(|receipt| {
-                matches!(receipt.authority, Authority::Authorization { seq, .. } if seq.number() == key.1)
+                let Authority::Authorization { seq, .. } = receipt.authority else { return false };
+                (receipt.enrolment, seq.number()) == (*enrolment, *ran)
             });
-            let lost_board = key.0 != self.machine.board.enrolment;
-            assert!(known || lost_board, "nobody was told of {key:?}: {outcome:?}");
+            let lost_board = *enrolment != self.machine.board.enrolment;
+            assert!(known || lost_board, "nobody was told of {ran}: {outcome:?}");
         }
     }
 
