@@ -117,11 +117,7 @@ impl Engine {
                 link.write(|session, out| session.accept(&accepted, seal, listed, out))?;
                 link.greeted(greeting);
             }
-            // The machine closes; closing here would drop the answer that is still queued.
-            Err(NotAccepted::Rejected(code)) => {
-                tracing::warn!(%machine, %code, "a hello was rejected");
-                link.write(|session, out| session.reject(code, RETRY_S, out))?;
-            }
+            Err(NotAccepted::Rejected(code)) => turn_away(machine, link, code)?,
             Err(NotAccepted::NotReady(error)) => {
                 tracing::error!(%machine, %error, "a hello has to wait");
                 link.write(|session, out| session.pending(link.elapsed_ms(), RETRY_S, out))?;
@@ -276,6 +272,13 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Rejects a hello. The machine closes; closing here would drop the answer that is still queued.
+pub(super) fn turn_away(machine: MachineId, link: &Link, code: Rejection) -> Result<(), EngineError> {
+    tracing::warn!(%machine, %code, "a hello was rejected");
+    link.write(|session, out| session.reject(code, RETRY_S, out))?;
+    Ok(())
 }
 
 fn lists(listed: &List<Revision, REVISIONS_MAX>, needed: Revision) -> bool {

@@ -14,7 +14,7 @@ use vend_protocol::{
     MachineId,
     frame::{Frame, MACHINE_FRAME_MAX, Message},
     machine_link::{
-        Busy, Clock, KeyListApplied, LateDrop, LinkError, PlanApplied, Readiness, Ready, Receipt,
+        Busy, Clock, KeyListApplied, LateDrop, LinkError, PlanApplied, Readiness, Ready, Receipt, Rejection,
         ServerEvent, ServerSession, Settled, Taken, Unsupported, kind,
     },
     signed::Signed,
@@ -22,7 +22,7 @@ use vend_protocol::{
 
 use super::{
     Engine, EngineError,
-    hello::Greeting,
+    hello::{Greeting, turn_away},
     lock, now_ms,
     rows::{alarm, db_machine, db_order, hasten, note},
 };
@@ -182,8 +182,11 @@ impl Engine {
         let Some(event) = event else { return Ok(()) };
         // The session lets nothing but a hello through before one was accepted, and nothing unsealed after it.
         let Some(greeting) = link.greeting.get() else {
-            let ServerEvent::Hello(signed) = event else { return Err(LinkError::Forged.into()) };
-            return self.hello(machine, link, &signed).await;
+            return match event {
+                ServerEvent::Hello(signed) => self.hello(machine, link, &signed).await,
+                // A hello that another time will understand.
+                _ => turn_away(machine, link, Rejection::REVISION),
+            };
         };
         let first = !link.proven.load(Ordering::Acquire);
         if first {

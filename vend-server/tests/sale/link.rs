@@ -160,6 +160,10 @@ async fn a_hello_that_is_not_the_machines_or_reads_too_little_is_turned_away() {
         assert_eq!(app.machine.expect::<Rejected>().await.code, code);
         assert!(!app.server.engine().is_connected(machine_1()));
     }
+    app.machine.disconnect();
+    app.machine.dial(app.server.mqtt()).await;
+    app.machine.send_kind(kind::HELLO, 2).await;
+    assert_eq!(app.machine.expect::<Rejected>().await.code, Rejection::REVISION);
     app.machine.connect(app.server.mqtt()).await;
 }
 
@@ -205,12 +209,12 @@ async fn what_the_server_has_no_use_for_is_answered_once_and_blocks_nothing() {
         kind::CLAIM,
         unknown,
     ] {
-        let sequence = app.machine.send_kind(kind).await;
+        let sequence = app.machine.send_kind(kind, 1).await;
         let answer: Unsupported = app.machine.expect().await;
         assert_eq!(answer, Unsupported { kind, revision: 1, sequence });
     }
     for kind in [kind::TELEMETRY, kind::LOG_LINE, kind::ORDER_CANCEL] {
-        app.machine.send_kind(kind).await;
+        app.machine.send_kind(kind, 1).await;
     }
     // The next thing that comes is the answer to this.
     app.machine.ask_time().await;

@@ -207,10 +207,10 @@ impl TestMachine {
         link.last.clone()
     }
 
-    /// Sends a message of this kind that says nothing; its sequence is returned.
-    pub(crate) async fn send_kind(&mut self, kind: u8) -> u32 {
+    /// Sends a message of this kind and revision that says nothing; its sequence is returned.
+    pub(crate) async fn send_kind(&mut self, kind: u8, revision: u8) -> u32 {
         let mut out = [0; 64];
-        let len = self.link().channel.send_encoded(kind, 1, &[], &mut out).unwrap();
+        let len = self.link().channel.send_encoded(kind, revision, &[], &mut out).unwrap();
         self.send_frame(out[..len].to_vec()).await;
         Frame::parse(&out[..len]).unwrap().sequence
     }
