@@ -1,10 +1,13 @@
 //! What goes first, and how much of it.
 
-use vend_protocol::machine_link::{Class, LogLevel, LogLine, WINDOW, kind};
-use vend_protocol::{Reason, Text};
+use vend_protocol::{
+    AuthSeq, Reason, Text,
+    machine_link::{Busy, Class, LogLevel, LogLine, Readiness, Ready, WINDOW, kind},
+};
 
 use crate::{
     faults::CALM,
+    machine::{Session, telemetry},
     world::{Way, World},
 };
 
@@ -36,7 +39,7 @@ fn telemetry_is_not_held_up_by_a_full_window() {
     let mut world = backlog(12);
     world.run_for(5_000);
     let before = world.sent(Way::Up, kind::TELEMETRY);
-    world.machine.say(&mut world.env, Class::State, &crate::machine::telemetry(0));
+    world.machine.say(&mut world.env, Class::State, &telemetry(0));
     world.run_for(1_000);
     assert_eq!(world.sent(Way::Up, kind::TELEMETRY), before + 1);
 }
@@ -73,11 +76,11 @@ fn answers_go_before_money_and_money_before_everything_else() {
         text: Text::truncated("a line"),
     };
     world.machine.say(&mut world.env, Class::Lossy, &line);
-    world.machine.say(&mut world.env, Class::State, &crate::machine::telemetry(0));
+    world.machine.say(&mut world.env, Class::State, &telemetry(0));
     world.machine.journal.add_event(kind::STOCK_REPORT);
     world.machine.tell_events(&mut world.env);
-    let seq = vend_protocol::AuthSeq::new(1).unwrap();
-    world.machine.say(&mut world.env, Class::Answer, &vend_protocol::machine_link::Busy { seq });
+    let seq = AuthSeq::new(1).unwrap();
+    world.machine.say(&mut world.env, Class::Answer, &Busy { seq });
     world.run_for(3_000);
     let order = [
         kind::HELLO,
@@ -112,14 +115,16 @@ fn what_may_be_lost_makes_room_for_what_must_not() {
         let line = LogLine { uptime_ms: 1, level: LogLevel::INFO, module: Text::truncated("model"), text };
         world.machine.say(&mut world.env, Class::Lossy, &line);
     }
-    let answer = vend_protocol::machine_link::Ready {
-        request: 99,
-        readiness: vend_protocol::machine_link::Readiness::NotReady(Reason::DOOR),
-    };
+    world.machine.say(&mut world.env, Class::State, &telemetry(0));
+    let answer = Ready { request: 99, readiness: Readiness::NotReady(Reason::DOOR) };
     world.machine.say(&mut world.env, Class::Answer, &answer);
     world.run_for(5_000);
-    assert_eq!((world.sent(Way::Up, kind::READY), world.sent(Way::Up, kind::LOG_LINE)), (1, 5));
-    assert_eq!(world.machine.session().map(crate::machine::Session::dropped), Some(7));
+    let sent: Vec<_> = (0..=20).filter_map(|sequence| world.checks.track(Way::Up).frame(sequence)).collect();
+    let lines = sent.iter().filter_map(|frame| frame.decode::<LogLine>().ok());
+    let lines: Vec<_> = lines.map(|line| line.text.as_str().to_string()).collect();
+    assert_eq!(lines, ["line 8", "line 9", "line 10", "line 11"], "the oldest went");
+    assert_eq!((world.sent(Way::Up, kind::READY), world.sent(Way::Up, kind::TELEMETRY)), (1, 1));
+    assert_eq!(world.machine.session().map(Session::dropped), Some(8));
 }
 
 #[test]

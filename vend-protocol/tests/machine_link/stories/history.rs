@@ -1,11 +1,8 @@
 //! Peers of other versions, and peers with another past.
 
-use vend_protocol::{
-    AuthSeq, Currency, List, OrderId, PlanVersion, ProductId, SlotId,
-    machine_link::{Authorization, kind},
-    signed::{AuthorizationBody, AuthorizedLine},
-};
+use vend_protocol::machine_link::{Authorization, kind};
 
+use super::authorization_body;
 use crate::{
     machine::Reads,
     server::Answer,
@@ -109,20 +106,7 @@ fn a_replaced_board_runs_nothing_up_to_the_floor() {
     assert_eq!(world.line(4, 0).refunded, 350, "what the old board did with it is not known");
     let enrolment = world.machine.board.enrolment;
     for seq in [1, 3, 4] {
-        let line = AuthorizedLine {
-            slot: SlotId::new(11).unwrap(),
-            product: ProductId::new(100).unwrap(),
-            price_minor: 350,
-        };
-        let body = AuthorizationBody {
-            enrolment,
-            seq: AuthSeq::new(seq).unwrap(),
-            order: OrderId::new(1).unwrap(),
-            plan: PlanVersion::new(1).unwrap(),
-            deadline_ms: world.env.server_time_ms() + 60_000,
-            currency: Currency::new(156).unwrap(),
-            lines: List::try_from_iter([line]).unwrap(),
-        };
+        let body = authorization_body(enrolment, seq, world.env.server_time_ms() + 60_000);
         world.server.send(&Authorization(toy::sign(SERVER_KEY, Tag::Authorization, &body)));
         world.flush();
         world.run_for(1_000);

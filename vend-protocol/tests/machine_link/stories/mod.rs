@@ -6,7 +6,10 @@ mod history;
 mod sale;
 mod session;
 
-use vend_protocol::{EnrolmentId, List, Nonce, PlanVersion, signed::AcceptedBody};
+use vend_protocol::{
+    AuthSeq, Currency, EnrolmentId, List, Nonce, OrderId, PlanVersion, ProductId, SlotId,
+    signed::{AcceptedBody, AuthorizationBody, AuthorizedLine},
+};
 
 /// An *accepted* for sessions that are joined by hand.
 fn accepted_body() -> AcceptedBody {
@@ -24,5 +27,23 @@ fn accepted_body() -> AcceptedBody {
         keepalive_s: 60,
         revisions: List::default(),
         frame_max: 1024,
+    }
+}
+
+/// An authorization of one line, written by hand.
+fn authorization_body(enrolment: EnrolmentId, seq: u64, deadline_ms: u64) -> AuthorizationBody {
+    let line = AuthorizedLine {
+        slot: SlotId::new(11).unwrap(),
+        product: ProductId::new(100).unwrap(),
+        price_minor: 350,
+    };
+    AuthorizationBody {
+        enrolment,
+        seq: AuthSeq::new(seq).unwrap(),
+        order: OrderId::new(1).unwrap(),
+        plan: PlanVersion::new(1).unwrap(),
+        deadline_ms,
+        currency: Currency::new(156).unwrap(),
+        lines: List::try_from_iter([line]).unwrap(),
     }
 }

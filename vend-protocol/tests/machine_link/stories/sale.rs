@@ -1,34 +1,16 @@
 //! The rules of a sale.
 
 use vend_protocol::{
-    AuthSeq, Currency, EnrolmentId, JournalId, List, OrderId, PlanVersion, ProductId, Reason, ReceiptHash,
-    ReceiptNo, SlotId, Start,
-    machine_link::{Acknowledgement, Authorization, Busy, kind},
-    signed::{AuthorizationBody, AuthorizedLine},
+    AuthSeq, EnrolmentId, JournalId, Reason, ReceiptHash, ReceiptNo, Start,
+    machine_link::{Acknowledgement, Authorization, Busy, Class, kind},
 };
 
+use super::authorization_body;
 use crate::{
     server::{Answer, DEADLINE_MS},
     toy::{self, Tag},
     world::{SERVER_KEY, Way, World},
 };
-
-fn body(enrolment: EnrolmentId, seq: u64, deadline_ms: u64) -> AuthorizationBody {
-    let line = AuthorizedLine {
-        slot: SlotId::new(11).unwrap(),
-        product: ProductId::new(100).unwrap(),
-        price_minor: 350,
-    };
-    AuthorizationBody {
-        enrolment,
-        seq: AuthSeq::new(seq).unwrap(),
-        order: OrderId::new(1).unwrap(),
-        plan: PlanVersion::new(1).unwrap(),
-        deadline_ms,
-        currency: Currency::new(156).unwrap(),
-        lines: List::try_from_iter([line]).unwrap(),
-    }
-}
 
 /// Why the lines of the last receipt were not started; `None` for one that was.
 fn reasons(world: &World) -> Vec<Option<Reason>> {
@@ -78,9 +60,10 @@ fn what_does_not_verify_is_not_answered() {
     let mut world = World::connected();
     let deadline_ms = world.env.server_time_ms() + 60_000;
     let own = world.machine.board.enrolment;
-    let forged = toy::sign(SERVER_KEY + 1, Tag::Authorization, &body(own, 1, deadline_ms));
-    let another = toy::sign(SERVER_KEY, Tag::Authorization, &body(EnrolmentId([9; 16]), 1, deadline_ms));
-    let void = toy::sign(SERVER_KEY, Tag::Void, &body(own, 1, deadline_ms));
+    let forged = toy::sign(SERVER_KEY + 1, Tag::Authorization, &authorization_body(own, 1, deadline_ms));
+    let another =
+        toy::sign(SERVER_KEY, Tag::Authorization, &authorization_body(EnrolmentId([9; 16]), 1, deadline_ms));
+    let void = toy::sign(SERVER_KEY, Tag::Void, &authorization_body(own, 1, deadline_ms));
     let sent = world.kinds(Way::Up).len();
     for signed in [forged, another, void] {
         world.server.send(&Authorization(signed));
@@ -259,11 +242,8 @@ fn a_machine_that_says_nothing_is_not_waited_for_for_ever_and_its_delivery_is_gi
 #[test]
 fn an_answer_about_nothing_changes_nothing() {
     let mut world = World::connected();
-    world.machine.say(
-        &mut world.env,
-        vend_protocol::machine_link::Class::Answer,
-        &Busy { seq: AuthSeq::new(77).unwrap() },
-    );
+    let seq = AuthSeq::new(77).unwrap();
+    world.machine.say(&mut world.env, Class::Answer, &Busy { seq });
     world.sell(1);
     assert_eq!(world.starts(), 1);
 }

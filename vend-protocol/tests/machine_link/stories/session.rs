@@ -9,6 +9,7 @@ use vend_protocol::{
     },
 };
 
+use super::accepted_body;
 use crate::{
     faults::{CALM, Faults},
     machine::telemetry,
@@ -129,7 +130,7 @@ fn a_handshake_message_on_an_open_session_closes_it_sealed_or_not() {
     assert!(matches!(server.handle_frame(0, &greeting), Ok(Some(ServerEvent::Hello(_)))));
     let len = server.accept(&hello, server_seal.clone(), List::default(), &mut out).unwrap();
     assert!(matches!(machine.handle_frame(0, &out[..len]), Ok(Some(MachineEvent::Accepted(_)))));
-    machine.open(0, machine_seal.clone(), &super::accepted_body(), 0);
+    machine.open(0, machine_seal.clone(), &accepted_body(), 0);
 
     let pending = [9];
     for kind in [kind::ACCEPTED, kind::REJECTED, kind::PENDING] {

@@ -149,6 +149,8 @@ impl Checks {
             // A plain one on an open session is a hello that somebody made the machine say again.
             let good = genuine && was_open && bytes[0] != PLAIN;
             assert!(!good, "the message that is due was refused: {error}");
+            let doubled = was_open && track.sent.iter().take(track.taken).any(|sent| sent == bytes);
+            assert!(!doubled, "a doubled message closed the connection: {error}");
             return count(env, error);
         }
         let frame = Frame::parse(bytes).expect("no session takes what is not a frame");
