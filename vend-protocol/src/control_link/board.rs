@@ -5,12 +5,13 @@ use super::{
     ForgetRequest, HomeAllRequest, IdentifyRequest, Identity, LINE_MAX, LaneScanRequest, LanesAnswer,
     LanesRequest, OpenAnswer, OpenRequest, QueryAnswer, QueryRequest, Request, SelfTestRequest, TaskAnswer,
     Unsupported, UpdateAnswer, UpdateBeginRequest, UpdateChunkRequest, UpdateConfirmRequest,
-    UpdateSwapRequest, UpdateVerifyRequest, VendAnswer, VendRequest, kind, master::code,
+    UpdateSwapRequest, UpdateVerifyRequest, VendAnswer, VendRequest, kind,
+    master::{code, write_payload},
 };
 use crate::{
     cobs::Decoder,
-    codec::CodecError,
-    frame::{self, CONTROL_FRAME_MAX, Frame},
+    codec,
+    frame::{CONTROL_FRAME_MAX, Frame, Message},
 };
 
 /// What a board does when it is asked. What it does not override is answered [`Unsupported`].
@@ -184,53 +185,68 @@ impl BoardSession {
         if request.address != self.address || !to_boards.contains(&request.kind) {
             return None;
         }
+        // The payload is encoded where the line will stand.
+        let mut draft = Draft { kind: kind::UNSUPPORTED, revision: 0, len: 0, out: &mut self.line };
+        if !answer(&request, handler, &mut draft) {
+            draft.put(&Unsupported { kind: request.kind, revision: request.revision });
+        }
+        let (head, len) = ([request.address, draft.kind, draft.revision], draft.len);
         let mut frame = [0; CONTROL_FRAME_MAX];
-        // Every message fits.
-        let len = answer(&request, handler, &mut frame).ok()?;
+        let len = write_payload(head, request.sequence, self.line.get(..len)?, &mut frame).ok()?;
         let len = code(&frame, len, &mut self.line).ok()?;
         self.line.get(..len)
     }
 }
 
-fn answer(
-    request: &Frame<'_>,
-    handler: &mut impl BoardHandler,
-    out: &mut [u8; CONTROL_FRAME_MAX],
-) -> Result<usize, CodecError> {
-    let served = match request.kind {
-        kind::QUERY => serve(request, out, |_: QueryRequest| Some(handler.query())),
-        kind::IDENTIFY => serve(request, out, |_: IdentifyRequest| Some(handler.identify())),
-        kind::OPEN => serve(request, out, |open| Some(handler.open(&open))),
-        kind::VEND => serve(request, out, |vend: VendRequest| Some(handler.vend(&vend))),
-        kind::FORGET => serve(request, out, |forget| Some(handler.forget(&forget))),
-        kind::ABORT => serve(request, out, |abort: AbortRequest| handler.abort(&abort)),
-        kind::CONFIGURE => serve(request, out, |part| handler.configure(&part)),
-        kind::LANES => serve(request, out, |page| handler.lanes(&page)),
-        kind::LANE_SCAN => serve(request, out, |task: LaneScanRequest| handler.lane_scan(&task)),
-        kind::HOME_ALL => serve(request, out, |task: HomeAllRequest| handler.home_all(&task)),
-        kind::SELF_TEST => serve(request, out, |task: SelfTestRequest| handler.self_test(&task)),
-        kind::EVENTS => serve(request, out, |after| handler.events(&after)),
-        kind::UPDATE_BEGIN => serve(request, out, |image: UpdateBeginRequest| handler.update_begin(&image)),
-        kind::UPDATE_CHUNK => serve(request, out, |chunk: UpdateChunkRequest| handler.update_chunk(&chunk)),
-        kind::UPDATE_VERIFY => serve(request, out, |step: UpdateVerifyRequest| handler.update_verify(&step)),
-        kind::UPDATE_SWAP => serve(request, out, |step: UpdateSwapRequest| handler.update_swap(&step)),
-        kind::UPDATE_CONFIRM => {
-            serve(request, out, |step: UpdateConfirmRequest| handler.update_confirm(&step))
-        }
-        _ => None,
-    };
-    served.unwrap_or_else(|| {
-        let unsupported = Unsupported { kind: request.kind, revision: request.revision };
-        frame::write(request.address, request.sequence, &unsupported, out)
-    })
+/// An answer whose payload is encoded.
+struct Draft<'a> {
+    kind: u8,
+    revision: u8,
+    len: usize,
+    out: &'a mut [u8],
 }
 
-/// The answer's frame; `None` when the request cannot be read or is not served.
+impl Draft<'_> {
+    /// Every message fits, so the answer is never cut short.
+    fn put<M: Message>(&mut self, message: &M) -> bool {
+        let Ok(len) = codec::encode(message, self.out) else { return false };
+        (self.kind, self.revision, self.len) = (M::KIND, M::REVISION, len);
+        true
+    }
+}
+
+/// Puts the answer; `false` when the request cannot be read or is not served.
+fn answer(request: &Frame<'_>, handler: &mut impl BoardHandler, draft: &mut Draft<'_>) -> bool {
+    match request.kind {
+        kind::QUERY => serve(request, draft, |_: QueryRequest| Some(handler.query())),
+        kind::IDENTIFY => serve(request, draft, |_: IdentifyRequest| Some(handler.identify())),
+        kind::OPEN => serve(request, draft, |open| Some(handler.open(&open))),
+        kind::VEND => serve(request, draft, |vend: VendRequest| Some(handler.vend(&vend))),
+        kind::FORGET => serve(request, draft, |forget| Some(handler.forget(&forget))),
+        kind::ABORT => serve(request, draft, |abort: AbortRequest| handler.abort(&abort)),
+        kind::CONFIGURE => serve(request, draft, |part| handler.configure(&part)),
+        kind::LANES => serve(request, draft, |page| handler.lanes(&page)),
+        kind::LANE_SCAN => serve(request, draft, |task: LaneScanRequest| handler.lane_scan(&task)),
+        kind::HOME_ALL => serve(request, draft, |task: HomeAllRequest| handler.home_all(&task)),
+        kind::SELF_TEST => serve(request, draft, |task: SelfTestRequest| handler.self_test(&task)),
+        kind::EVENTS => serve(request, draft, |after| handler.events(&after)),
+        kind::UPDATE_BEGIN => serve(request, draft, |image: UpdateBeginRequest| handler.update_begin(&image)),
+        kind::UPDATE_CHUNK => serve(request, draft, |chunk: UpdateChunkRequest| handler.update_chunk(&chunk)),
+        kind::UPDATE_VERIFY => {
+            serve(request, draft, |step: UpdateVerifyRequest| handler.update_verify(&step))
+        }
+        kind::UPDATE_SWAP => serve(request, draft, |step: UpdateSwapRequest| handler.update_swap(&step)),
+        kind::UPDATE_CONFIRM => {
+            serve(request, draft, |step: UpdateConfirmRequest| handler.update_confirm(&step))
+        }
+        _ => false,
+    }
+}
+
 fn serve<R: Request>(
     request: &Frame<'_>,
-    out: &mut [u8; CONTROL_FRAME_MAX],
+    draft: &mut Draft<'_>,
     handle: impl FnOnce(R) -> Option<R::Answer>,
-) -> Option<Result<usize, CodecError>> {
-    let answer = handle(request.decode().ok()?)?;
-    Some(frame::write(request.address, request.sequence, &answer, out))
+) -> bool {
+    request.decode().ok().and_then(handle).is_some_and(|answer| draft.put(&answer))
 }

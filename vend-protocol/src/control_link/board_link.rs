@@ -1,8 +1,8 @@
 //! What the main board knows of one control board, and what it has to ask it.
 
 use super::{
-    ForgetRequest, Identity, OpenRequest, QueryAnswer, SensorState, VendEvent, VendOrder, VendRequest,
-    VendState, vend::Vend,
+    ForgetRequest, IdentifyRequest, Identity, Master, OpenRequest, QueryAnswer, SensorState, VendEvent,
+    VendOrder, VendState, vend::Vend,
 };
 use crate::{ConfigHash, Nonce, Reason, VendId};
 
@@ -24,7 +24,7 @@ pub const STATUS_MAX_AGE_MS: u64 = 700;
 /// nothing and has the right configuration, and while no vend of ours is in doubt: in doubt the board is queried before it is
 /// opened. A result that the board keeps is forgotten before, unless it is that of the vend under way.
 ///
-/// Memory: 550 bytes.
+/// Memory: 450 bytes.
 #[derive(Clone, Debug)]
 pub struct BoardLink {
     address: u8,
@@ -45,14 +45,16 @@ pub struct BoardLink {
     pub(super) vend: Option<Vend>,
 }
 
-/// What a board has to be asked, besides its status.
+/// What a board is asked, besides its status.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::large_enum_variant, reason = "it is sent at once, and there is no allocator")]
-pub(super) enum Want {
-    Vend(VendRequest),
-    Forget(ForgetRequest),
-    Open(OpenRequest),
-    Identify,
+pub(super) enum Asked {
+    Status,
+    Vend,
+    Forget,
+    Open,
+    Identity,
+    /// The owner's own request.
+    Other,
 }
 
 impl BoardLink {
@@ -161,22 +163,27 @@ impl BoardLink {
     }
 
     pub(super) fn recover_vend(&mut self, now_ms: u64, vend: VendId, max_vend_ms: u32) {
-        self.vend = Some(Vend::recover(now_ms, vend, self.nonce, Vend::wait_ms(max_vend_ms)));
+        self.vend = Some(Vend::recover(now_ms, vend, self.nonce, max_vend_ms));
     }
 
-    /// What is to be asked now, besides the status. It counts as asked.
-    pub(super) fn take_want(&mut self, now_ms: u64) -> Option<Want> {
-        if let Some(request) = self.take_vend(now_ms) {
-            return Some(Want::Vend(request));
+    /// Begins what is to be asked now, besides the status.
+    pub(super) fn begin(&mut self, now_ms: u64, master: &mut Master) -> Option<Asked> {
+        let address = self.address;
+        let board_ms = self.identity.as_ref().map_or(0, |identity| identity.max_vend_ms);
+        if let Some(vend) = &mut self.vend
+            && let Some(request) = vend.take_request(now_ms, self.nonce, self.config, board_ms)
+        {
+            return master.begin(now_ms, address, &request).ok().map(|()| Asked::Vend);
         }
-        let status = self.status(now_ms).copied()?;
-        if let Some(last) = status.last
+        let last = self.status(now_ms)?.last;
+        if let Some(last) = last
             && let VendState::Done(_) = last.state
             && !self.vend.as_ref().is_some_and(|vend| vend.keeps(&last))
         {
             // Its outcome is journaled, or it was given up as unknown.
             self.status = None;
-            return Some(Want::Forget(ForgetRequest { nonce: last.nonce, vend: last.vend }));
+            let forget = ForgetRequest { nonce: last.nonce, vend: last.vend };
+            return master.begin(now_ms, address, &forget).ok().map(|()| Asked::Forget);
         }
         if let Some(nonce) = self.nonce.filter(|_| self.fresh)
             && self.wants_opening(now_ms)
@@ -184,18 +191,14 @@ impl BoardLink {
             self.delay_opening(now_ms);
             self.fresh = false;
             self.status = None;
-            return Some(Want::Open(OpenRequest { nonce, config: self.config }));
+            let open = OpenRequest { nonce, config: self.config };
+            return master.begin(now_ms, address, &open).ok().map(|()| Asked::Open);
         }
         if self.identity.is_none() && now_ms >= self.identify_not_before_ms {
             self.identify_not_before_ms = now_ms.saturating_add(IDENTIFY_AGAIN_MS);
-            return Some(Want::Identify);
+            return master.begin(now_ms, address, &IdentifyRequest {}).ok().map(|()| Asked::Identity);
         }
         None
-    }
-
-    fn take_vend(&mut self, now_ms: u64) -> Option<VendRequest> {
-        let board_ms = self.identity.as_ref().map_or(0, |identity| identity.max_vend_ms);
-        self.vend.as_mut()?.take_request(now_ms, self.nonce, self.config, board_ms)
     }
 
     pub(super) fn handle_identity(&mut self, identity: Identity) {
@@ -220,9 +223,10 @@ impl BoardLink {
         if status.nonce.is_some() && status.nonce == self.nonce {
             self.open_again_ms = OPEN_AGAIN_MS;
         }
-        if let Some(mut vend) = self.vend {
-            vend.handle_status(now_ms, &status, |without| self.check(&status, without));
-            self.vend = Some(vend);
+        let without_sensor = self.vend.as_ref().is_some_and(Vend::without_sensor);
+        let check = self.check(&status, without_sensor);
+        if let Some(vend) = &mut self.vend {
+            vend.handle_status(now_ms, &status, check);
         }
         self.status = Some(status);
         self.status_at_ms = now_ms;
@@ -236,7 +240,7 @@ impl BoardLink {
     pub(super) fn poll_vend(&mut self, now_ms: u64) -> Option<VendEvent> {
         let vend = self.vend.as_mut()?;
         let event = vend.poll(now_ms);
-        if vend.is_over() {
+        if vend.is_told() {
             self.vend = None;
         }
         event

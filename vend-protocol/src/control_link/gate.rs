@@ -26,7 +26,7 @@ pub const BEGIN_WITHIN_MS: u64 = 1_000;
 /// The side that moves asks [`VendGate::poll_start`] all the time and tells [`VendGate::finish`] when the motor rests.
 /// A board built on `vend-hal` has these rules there; a test in `vend-firmware` compares every answer of both.
 ///
-/// Memory: 320 bytes.
+/// Memory: 280 bytes.
 ///
 /// ```
 /// use vend_protocol::control_link::{

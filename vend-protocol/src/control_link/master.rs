@@ -3,7 +3,7 @@
 use super::{LINE_MAX, RESEND_MS, Request, SENDS, Unsupported};
 use crate::{
     cobs,
-    codec::CodecError,
+    codec::{self, CodecError},
     frame::{self, CONTROL_FRAME_MAX, Frame, Message},
 };
 
@@ -52,9 +52,9 @@ pub struct Master {
 struct Pending {
     address: u8,
     /// Kind and revision of the request.
-    request: (u8, u8),
+    request: [u8; 2],
     /// Kind and revision of its answer.
-    answer: (u8, u8),
+    answer: [u8; 2],
     len: usize,
     send_at_ms: u64,
     sends_left: u8,
@@ -117,14 +117,38 @@ impl Master {
         request: &R,
         sends: u8,
     ) -> Result<(), CodecError> {
+        // Only this much is there once for each request, so that an image stays small.
+        let len = codec::encode(request, self.abandon())?;
+        let kinds = [R::KIND, R::REVISION, R::Answer::KIND, R::Answer::REVISION];
+        self.begin_encoded(now_ms, address, kinds, len, sends)
+    }
+
+    /// Ends an exchange that is under way; gives the place where the next one's payload goes.
+    #[inline(never)]
+    fn abandon(&mut self) -> &mut [u8] {
         self.pending = None;
+        &mut self.line
+    }
+
+    /// Begins the exchange whose request's payload is the first `len` bytes of the line.
+    #[inline(never)]
+    fn begin_encoded(
+        &mut self,
+        now_ms: u64,
+        address: u8,
+        kinds: [u8; 4],
+        len: usize,
+        sends: u8,
+    ) -> Result<(), CodecError> {
+        let [kind, revision, answer_kind, answer_revision] = kinds;
         self.sequence = self.sequence.wrapping_add(1);
         let mut frame = [0; CONTROL_FRAME_MAX];
-        let len = frame::write(address, self.sequence, request, &mut frame)?;
+        let payload = self.line.get(..len).ok_or(CodecError::Full)?;
+        let len = write_payload([address, kind, revision], self.sequence, payload, &mut frame)?;
         self.pending = Some(Pending {
             address,
-            request: (R::KIND, R::REVISION),
-            answer: (R::Answer::KIND, R::Answer::REVISION),
+            request: [kind, revision],
+            answer: [answer_kind, answer_revision],
             len: code(&frame, len, &mut self.line)?,
             send_at_ms: now_ms,
             sends_left: sends,
@@ -161,9 +185,9 @@ impl Master {
         if frame.address != pending.address || frame.sequence != self.sequence {
             return None;
         }
-        if (frame.kind, frame.revision) != pending.answer {
+        if [frame.kind, frame.revision] != pending.answer {
             let unsupported: Unsupported = frame.decode().ok()?;
-            if (unsupported.kind, unsupported.revision) != pending.request {
+            if [unsupported.kind, unsupported.revision] != pending.request {
                 return None;
             }
         }
@@ -180,6 +204,20 @@ impl Master {
         }
         given_up
     }
+}
+
+/// Writes the frame of a payload that is encoded already; gives its length.
+pub(super) fn write_payload(
+    head: [u8; 3],
+    sequence: u32,
+    payload: &[u8],
+    frame: &mut [u8; CONTROL_FRAME_MAX],
+) -> Result<usize, CodecError> {
+    let len = frame::write_body(head, sequence, frame, |space| {
+        space.get_mut(..payload.len()).ok_or(CodecError::Full)?.copy_from_slice(payload);
+        Ok(payload.len())
+    })?;
+    frame::finish(len, frame)
 }
 
 /// Codes the first `len` bytes of a frame for the line.

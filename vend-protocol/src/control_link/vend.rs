@@ -1,7 +1,8 @@
 //! The main board's side of one vend: the request, the doubt, the end, the forgetting.
 
 use super::{
-    Evidence, LastVend, QueryAnswer, Refusal, VendAnswer, VendLabel, VendLimits, VendRequest, VendState,
+    Evidence, LastVend, QueryAnswer, Refusal, VendAnswer, VendLabel, VendLimits, VendRequest, VendResult,
+    VendState,
 };
 use crate::{ConfigHash, Nonce, Outcome, Reason, SlotId, VendId};
 
@@ -47,73 +48,76 @@ pub enum VendEvent {
     Over(VendId),
 }
 
-#[derive(Clone, Copy, Debug)]
+/// One vend, from its start or recovery until it is over.
+#[derive(Clone, Debug)]
 pub(super) struct Vend {
-    pub(super) number: VendId,
+    number: VendId,
+    /// What to send; `None` after a restart, for what is not sent again.
+    order: Option<VendOrder>,
     /// The nonce it was sent under. It lives in no other one, whatever is journaled meanwhile.
     nonce: Option<Nonce>,
     stage: Stage,
+    /// `Ready`: since when; `Sent`: when it is given up; `Forget`: when that is.
+    at_ms: u64,
+    /// The board said that it runs.
+    seen: bool,
+    /// The board may hold the result.
+    on_board: bool,
+    result: VendResult,
 }
 
-#[derive(Clone, Copy, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one, and no allocator")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing was sent; a status from `since_ms` on decides.
-    Ready {
-        order: VendOrder,
-        since_ms: u64,
-    },
+    /// Nothing was sent; a status decides.
+    Ready,
     /// To be sent; the board is as it has to be.
-    Send {
-        order: VendOrder,
-    },
-    /// It was sent, and may have started.
-    Sent {
-        order: VendOrder,
-        seen: bool,
-        give_up_ms: u64,
-    },
-    /// The main board restarted and does not know whether it was sent.
-    Recover {
-        seen: bool,
-        give_up_ms: u64,
-    },
-    /// To be journaled. `on_board`: the board may hold the result.
-    Ended {
-        end: VendEnd,
-        on_board: bool,
-        told: bool,
-    },
+    Send,
+    /// It was sent, or may have been before a restart, and may have started.
+    Sent,
+    /// To be told, then to be journaled.
+    Ended,
+    /// Told.
+    Journaling,
     /// Journaled; the board is told to forget it.
-    Forget {
-        until_ms: u64,
-    },
-    Over {
-        told: bool,
-    },
+    Forget,
+    /// To be told.
+    Over,
+    Told,
 }
+
+/// What is known of a vend whose end nobody told.
+const UNKNOWN: VendResult = VendResult { outcome: Outcome::unwitnessed(), evidence: Evidence::NONE };
 
 impl Vend {
     pub(super) const fn start(now_ms: u64, order: VendOrder) -> Self {
-        Self { number: order.vend, nonce: None, stage: Stage::Ready { order, since_ms: now_ms } }
+        Self {
+            number: order.vend,
+            order: Some(order),
+            nonce: None,
+            stage: Stage::Ready,
+            at_ms: now_ms,
+            seen: false,
+            on_board: false,
+            result: UNKNOWN,
+        }
     }
 
-    pub(super) const fn recover(now_ms: u64, vend: VendId, nonce: Option<Nonce>, wait_ms: u64) -> Self {
-        let stage = Stage::Recover { seen: false, give_up_ms: now_ms.saturating_add(wait_ms) };
-        Self { number: vend, nonce, stage }
-    }
-
-    /// How long a vend that was started can last, as far as the main board is concerned, in milliseconds.
-    pub(super) fn wait_ms(max_vend_ms: u32) -> u64 {
-        u64::from(max_vend_ms).saturating_add(VEND_MARGIN_MS)
+    pub(super) fn recover(now_ms: u64, number: VendId, nonce: Option<Nonce>, max_vend_ms: u32) -> Self {
+        Self {
+            number,
+            order: None,
+            nonce,
+            stage: Stage::Sent,
+            at_ms: give_up_ms(now_ms, max_vend_ms),
+            seen: false,
+            on_board: false,
+            result: UNKNOWN,
+        }
     }
 
     /// It may be on the board, and its outcome is not journaled: the board is polled often.
     pub(super) const fn is_kept(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Send { .. } | Stage::Sent { .. } | Stage::Recover { .. } | Stage::Ended { .. }
-        )
+        matches!(self.stage, Stage::Send | Stage::Sent | Stage::Ended | Stage::Journaling)
     }
 
     /// Whether a result on the board is its own and must not be forgotten.
@@ -125,6 +129,11 @@ impl Vend {
         (self.nonce, self.number) == (Some(last.nonce), last.vend)
     }
 
+    /// Whether it may start when no drop sensor is fitted.
+    pub(super) const fn without_sensor(&self) -> bool {
+        matches!(&self.order, Some(VendOrder { limits: VendLimits { without_sensor: true, .. }, .. }))
+    }
+
     /// The request to send now, if there is one; from the first sending on it may run. `nonce`: the board's. `board_ms`: the
     /// board's own longest vend.
     pub(super) fn take_request(
@@ -134,168 +143,147 @@ impl Vend {
         config: ConfigHash,
         board_ms: u32,
     ) -> Option<VendRequest> {
-        let Stage::Send { order } = self.stage else { return None };
+        let order = self.order.as_ref().filter(|_| self.stage == Stage::Send)?;
         let nonce = self.nonce.or(nonce)?;
         self.nonce = Some(nonce);
+        self.stage = Stage::Sent;
+        self.seen = false;
         // Anew for each sending: any of them may be the one that starts it.
-        let give_up_ms = now_ms.saturating_add(Self::wait_ms(order.limits.max_vend_ms.max(board_ms)));
-        self.stage = Stage::Sent { order, seen: false, give_up_ms };
-        let VendOrder { vend, lane, limits, label, .. } = order;
+        self.at_ms = give_up_ms(now_ms, order.limits.max_vend_ms.max(board_ms));
+        let VendOrder { vend, lane, limits, label, .. } = *order;
         Some(VendRequest { nonce, vend, config, lane, limits, label })
     }
 
     /// When [`Vend::poll`] has something to do without anything having come in.
     pub(super) const fn timeout(&self) -> Option<u64> {
         match self.stage {
-            Stage::Ready { since_ms, .. } => Some(since_ms.saturating_add(FRESH_STATUS_MS)),
-            Stage::Sent { give_up_ms, .. } | Stage::Recover { give_up_ms, .. } => Some(give_up_ms),
-            Stage::Forget { until_ms } => Some(until_ms),
-            Stage::Ended { told: false, .. } | Stage::Over { told: false } => Some(0),
-            Stage::Send { .. } | Stage::Ended { .. } | Stage::Over { .. } => None,
+            Stage::Ready => Some(self.at_ms.saturating_add(FRESH_STATUS_MS)),
+            Stage::Sent | Stage::Forget => Some(self.at_ms),
+            Stage::Ended | Stage::Over => Some(0),
+            Stage::Send | Stage::Journaling | Stage::Told => None,
         }
     }
 
     /// What time brings, and what the owner has not been told yet.
     pub(super) fn poll(&mut self, now_ms: u64) -> Option<VendEvent> {
+        // A repeat too: it was not on the board when the board was last asked, so nothing has started.
+        if matches!(self.stage, Stage::Ready | Stage::Send)
+            && self.order.as_ref().is_some_and(|order| now_ms > order.not_after_ms)
+        {
+            self.not_started(Reason::EXPIRED);
+        }
+        let timeout = self.timeout().is_some_and(|timeout| now_ms >= timeout);
         match self.stage {
-            Stage::Ready { order, since_ms } => {
-                if now_ms > order.not_after_ms {
-                    self.not_started(Reason::EXPIRED);
-                } else if now_ms >= since_ms.saturating_add(FRESH_STATUS_MS) {
-                    self.not_started(Reason::BOARD);
-                }
-            }
-            // A repeat too: it was not on the board when the board was last asked, so nothing has started.
-            Stage::Send { order } if now_ms > order.not_after_ms => self.not_started(Reason::EXPIRED),
-            Stage::Sent { give_up_ms, .. } | Stage::Recover { give_up_ms, .. } if now_ms >= give_up_ms => {
-                self.end(Outcome::unwitnessed(), Evidence::default());
-            }
-            Stage::Forget { until_ms } if now_ms >= until_ms => self.forgotten(),
+            Stage::Ready if timeout => self.not_started(Reason::BOARD),
+            Stage::Sent if timeout => self.end(UNKNOWN),
+            Stage::Forget if timeout => self.forgotten(),
             _ => {}
         }
-        match &mut self.stage {
-            Stage::Ended { end, told: told @ false, .. } => {
-                *told = true;
-                Some(VendEvent::Ended(*end))
+        match self.stage {
+            Stage::Ended => {
+                self.stage = Stage::Journaling;
+                let VendResult { outcome, evidence } = self.result;
+                Some(VendEvent::Ended(VendEnd { vend: self.number, outcome, evidence }))
             }
-            Stage::Over { told: told @ false } => {
-                *told = true;
+            Stage::Over => {
+                self.stage = Stage::Told;
                 Some(VendEvent::Over(self.number))
             }
             _ => None,
         }
     }
 
-    pub(super) const fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over { told: true })
+    /// Over, and told so.
+    pub(super) fn is_told(&self) -> bool {
+        self.stage == Stage::Told
     }
 
     /// The outcome is in the journal.
-    pub(super) const fn journaled(&mut self, now_ms: u64) {
-        match self.stage {
-            Stage::Ended { on_board: true, .. } => {
-                self.stage = Stage::Forget { until_ms: now_ms.saturating_add(FORGET_MS) };
-            }
-            Stage::Ended { on_board: false, .. } => self.stage = Stage::Over { told: false },
-            _ => {}
+    pub(super) fn journaled(&mut self, now_ms: u64) {
+        if self.stage == Stage::Journaling {
+            self.stage = if self.on_board { Stage::Forget } else { Stage::Over };
+            self.at_ms = now_ms.saturating_add(FORGET_MS);
         }
     }
 
     /// The forgetting was answered, or not answered to the end.
-    pub(super) const fn forgotten(&mut self) {
-        if matches!(self.stage, Stage::Forget { .. }) {
-            self.stage = Stage::Over { told: false };
+    pub(super) fn forgotten(&mut self) {
+        if self.stage == Stage::Forget {
+            self.stage = Stage::Over;
         }
     }
 
     pub(super) fn handle_answer(&mut self, answer: VendAnswer) {
-        if !matches!(self.stage, Stage::Sent { .. }) {
+        if self.stage != Stage::Sent {
             return;
         }
         match answer {
             VendAnswer::State(state) => self.handle_state(state),
-            VendAnswer::Refused(refusal) => {
-                let outcome = match refusal {
-                    // It lost power since the last status: an earlier sending of this request may have been taken.
-                    Refusal::NONCE => Outcome::unwitnessed(),
-                    Refusal::LANE | Refusal::DISABLED => Outcome::not_started(Reason::LANE),
-                    _ => Outcome::not_started(Reason::REFUSED),
-                };
-                self.end(outcome, Evidence::default());
-            }
+            // It lost power since the last status: an earlier sending of this request may have been taken.
+            VendAnswer::Refused(Refusal::NONCE) => self.end(UNKNOWN),
+            VendAnswer::Refused(Refusal::LANE | Refusal::DISABLED) => self.not_started(Reason::LANE),
+            VendAnswer::Refused(_) => self.not_started(Reason::REFUSED),
         }
     }
 
     /// The board does not serve vends.
     pub(super) fn unsupported(&mut self) {
-        if let Stage::Sent { .. } = self.stage {
+        if self.stage == Stage::Sent {
             self.not_started(Reason::REFUSED);
         }
     }
 
-    /// A status came. `check`: whether the board could start a vend with or without a drop sensor.
-    pub(super) fn handle_status(
-        &mut self,
-        now_ms: u64,
-        status: &QueryAnswer,
-        check: impl FnOnce(bool) -> Result<(), Reason>,
-    ) {
+    /// A status came. `check`: whether the board could start the vend.
+    pub(super) fn handle_status(&mut self, now_ms: u64, status: &QueryAnswer, check: Result<(), Reason>) {
         match self.stage {
-            Stage::Ready { order, since_ms } => match check(order.limits.without_sensor) {
+            Stage::Ready => match check {
                 Err(reason) => self.not_started(reason),
-                Ok(()) if status.last.is_none() => self.stage = Stage::Send { order },
+                Ok(()) if status.last.is_none() => self.stage = Stage::Send,
                 // A result is still being forgotten.
-                Ok(()) if now_ms < since_ms.saturating_add(FRESH_STATUS_MS) => {}
+                Ok(()) if now_ms < self.at_ms.saturating_add(FRESH_STATUS_MS) => {}
                 Ok(()) => self.not_started(Reason::REFUSED),
             },
-            Stage::Sent { .. } | Stage::Recover { .. } => self.witness(status),
-            Stage::Forget { .. } if status.last.is_none() => self.forgotten(),
+            Stage::Sent => self.witness(status),
+            Stage::Forget if status.last.is_none() => self.forgotten(),
             _ => {}
         }
     }
 
     /// What the board's word means for a vend that may have started.
     fn witness(&mut self, status: &QueryAnswer) {
-        let (seen, order) = match self.stage {
-            Stage::Sent { seen, order, .. } => (seen, Some(order)),
-            Stage::Recover { seen, .. } => (seen, None),
-            _ => return,
-        };
         if status.nonce.is_none() || status.nonce != self.nonce {
             // It was reset: whatever it was doing has stopped, and nobody saw how far it came.
-            return self.end(Outcome::unwitnessed(), Evidence::default());
+            return self.end(UNKNOWN);
         }
-        match (&status.last, order) {
-            (Some(last), _) if self.is(last) => self.handle_state(last.state),
+        match &status.last {
+            Some(last) if self.is(last) => self.handle_state(last.state),
             // It had the vend and does not know it any more under the same nonce: that should not happen.
-            _ if seen => self.end(Outcome::unwitnessed(), Evidence::default()),
+            _ if self.seen => self.end(UNKNOWN),
             // The line is a wire: what was sent before this question has arrived or never will.
-            (_, None) => self.not_started(Reason::INTERRUPTED),
-            (_, Some(order)) => self.stage = Stage::Send { order },
+            _ if self.order.is_some() => self.stage = Stage::Send,
+            _ => self.not_started(Reason::INTERRUPTED),
         }
     }
 
     fn handle_state(&mut self, state: VendState) {
         match state {
-            VendState::Running => match &mut self.stage {
-                Stage::Sent { seen, .. } | Stage::Recover { seen, .. } => *seen = true,
-                _ => {}
-            },
-            VendState::Done(result) => self.end(result.outcome, result.evidence),
+            VendState::Running => self.seen = true,
+            VendState::Done(result) => self.end(result),
         }
     }
 
     /// The board does not have it: nothing was sent, or the board said so.
     fn not_started(&mut self, reason: Reason) {
-        self.end_with(Outcome::not_started(reason), Evidence::default(), false);
+        self.end(VendResult { outcome: Outcome::not_started(reason), evidence: Evidence::NONE });
+        self.on_board = false;
     }
 
-    fn end(&mut self, outcome: Outcome, evidence: Evidence) {
-        self.end_with(outcome, evidence, true);
+    fn end(&mut self, result: VendResult) {
+        (self.stage, self.on_board, self.result) = (Stage::Ended, true, result);
     }
+}
 
-    const fn end_with(&mut self, outcome: Outcome, evidence: Evidence, on_board: bool) {
-        let end = VendEnd { vend: self.number, outcome, evidence };
-        self.stage = Stage::Ended { end, on_board, told: false };
-    }
+/// When a vend that was started now has ended, as far as the main board is concerned.
+fn give_up_ms(now_ms: u64, max_vend_ms: u32) -> u64 {
+    now_ms.saturating_add(u64::from(max_vend_ms)).saturating_add(VEND_MARGIN_MS)
 }

@@ -113,6 +113,18 @@ pub struct Evidence {
     pub first_break_ms: Option<u32>,
 }
 
+impl Evidence {
+    /// Nothing was measured.
+    pub const NONE: Self = Self {
+        run_ms: 0,
+        peak_current_ma: 0,
+        lowest_supply_mv: 0,
+        extra_quarter_turns: 0,
+        beam_breaks: 0,
+        first_break_ms: None,
+    };
+}
+
 /// A vend that a board runs, or whose result it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastVend {
