@@ -84,6 +84,87 @@ pub(crate) fn write(path: &Path, bench: &str, rows: &[Row]) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// A table in Markdown of one metric: a line a case, a column a peer, and one of ours before them where `ours` says what
+/// stands in it.
+pub(crate) fn table(
+    rows: &[Row],
+    metric: &str,
+    corner: &str,
+    ours: Option<fn(&Row) -> String>,
+    theirs: fn(&Row) -> String,
+) -> String {
+    let (mut cases, mut peers) = (Vec::new(), Vec::new());
+    let rows: Vec<(&Row, &String)> = rows
+        .iter()
+        .filter(|row| row.metric == metric)
+        .filter_map(|row| Some((row, &row.peer.as_ref()?.0)))
+        .collect();
+    for (row, peer) in &rows {
+        if !cases.contains(&&row.case) {
+            cases.push(&row.case);
+        }
+        if !peers.contains(peer) {
+            peers.push(peer);
+        }
+    }
+    let mut lines = vec![vec![corner.to_owned()]];
+    lines.extend(cases.iter().map(|case| vec![(*case).clone()]));
+    if let (Some(ours), Some(head)) = (ours, lines.first_mut()) {
+        head.push("ours".to_owned());
+        for (line, case) in lines.iter_mut().skip(1).zip(&cases) {
+            line.extend(rows.iter().find(|(row, _)| row.case == **case).map(|(row, _)| ours(row)));
+        }
+    }
+    for peer in peers {
+        if let Some(head) = lines.first_mut() {
+            head.push(format!("`{peer}`"));
+        }
+        for (line, case) in lines.iter_mut().skip(1).zip(&cases) {
+            let row = rows.iter().find(|(row, name)| row.case == **case && *name == peer);
+            line.push(row.map_or_else(String::new, |(row, _)| theirs(row)));
+        }
+    }
+    markdown(&lines)
+}
+
+/// Lines of cells as a table, the first line being its head.
+pub(crate) fn markdown(lines: &[Vec<String>]) -> String {
+    let mut table: Vec<String> = lines.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    if let Some(head) = lines.first() {
+        table.insert(1.min(table.len()), format!("|{}", "---|".repeat(head.len())));
+    }
+    table.join("\n")
+}
+
+/// A number as people read it: commas between thousands.
+pub(crate) fn grouped(value: f64) -> String {
+    let digits = number(value).to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) && !digits.contains('.') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Puts a table into the document of all measurements, between `<!-- name -->` and the next comment.
+pub(crate) fn document(root: &Path, name: &str, table: &str) -> Result<()> {
+    let path = root.join("docs/measurements.md");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text =
+        with_table(&text, name, table).with_context(|| format!("no place for {name} in the document"))?;
+    fs::write(&path, text).with_context(|| path.display().to_string())
+}
+
+fn with_table(text: &str, name: &str, table: &str) -> Option<String> {
+    let begin = format!("<!-- {name} -->\n");
+    let (before, rest) = text.split_once(&begin)?;
+    let end = rest.find("<!--")?;
+    Some(format!("{before}{begin}{table}\n{}", rest.get(end..)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +181,37 @@ mod tests {
             alone,
             r#"{"case":"frame","metric":"ns","ours":1.3,"peer":"none","theirs":null,"ratio":null}"#
         );
+    }
+
+    #[test]
+    fn a_table_has_a_line_a_case_and_a_column_a_peer() {
+        let rows = [
+            Row::alone("frame", "bytes", 27.0),
+            Row::beside("a", "bytes", 1_000.0, "x", 2_000.0),
+            Row::beside("a", "bytes", 1_000.0, "y", 4_000.0),
+            Row::beside("b", "bytes", 10.0, "x", 20.0),
+            Row::beside("b", "ns", 1.0, "x", 2.0),
+        ];
+        let theirs = |row: &Row| row.peer.as_ref().map_or_else(String::new, |(_, theirs)| grouped(*theirs));
+        let table = table(&rows, "bytes", "bytes", Some(|row| grouped(row.ours)), theirs);
+        let expected = "| bytes | ours | `x` | `y` |\n|---|---|---|---|\n| a | 1,000 | 2,000 | 4,000 |\n| b | 10 | 20 |  |";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn a_table_takes_the_place_of_the_one_before() {
+        let text = "a\n<!-- size -->\n| old |\n<!-- end -->\nb\n";
+        let expected = "a\n<!-- size -->\n| new |\n<!-- end -->\nb\n";
+        assert_eq!(with_table(text, "size", "| new |").unwrap(), expected);
+        assert_eq!(with_table(text, "time", "| new |"), None);
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (value, text) in
+            [(7.0, "7"), (123.0, "123"), (1_234.0, "1,234"), (1_234_567.0, "1,234,567"), (1_234.5, "1234.5")]
+        {
+            assert_eq!(grouped(value), text);
+        }
     }
 }

@@ -25,8 +25,8 @@ The repository's own tasks.
 Usage: cargo xtask test [--only STEP[,STEP]]... [--list] [--offline]
        cargo xtask kills [COUNT [FAULTS]]
        cargo xtask fuzz [TARGET] [--seconds COUNT] [--seed NUMBER] [--keep] [--input FILE] [--offline]
-       cargo xtask size [--top COUNT] [--json FILE] [--offline]
-       cargo xtask bench protocol [--quick] [--json FILE] [--offline]
+       cargo xtask size [--top COUNT] [--json FILE] [--docs] [--offline]
+       cargo xtask bench protocol [--quick] [--json FILE] [--docs] [--offline]
 
 test          run every step in order; the first that fails ends the run
 kills         kill the demo COUNT times (10) at any moment, start it again on the same data, and keep the books of all;
@@ -40,6 +40,7 @@ bench         our encoding beside others: bytes, times, and instructions on a Co
 --only STEP   run these steps only
 --list        name the steps and say what each does
 --json FILE   write the figures to a file
+--docs        write the figures into docs/measurements.md
 --offline     let cargo use what it has already downloaded, and install nothing
 
 `CI=true` in the environment turns incremental compilation off.";

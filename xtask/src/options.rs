@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) struct Options {
     /// Write the figures here, too.
     pub(crate) json: Option<PathBuf>,
+    /// Put the figures into `docs/measurements.md`.
+    pub(crate) docs: bool,
     /// List this many of the heaviest symbols.
     pub(crate) top: usize,
     /// Fewer rounds.
@@ -27,6 +29,7 @@ impl Options {
             match arg.as_str() {
                 "--json" => options.json = Some(value()?.into()),
                 "--top" => options.top = value()?.parse().context("--top wants a number")?,
+                "--docs" => options.docs = true,
                 "--quick" => options.quick = true,
                 "--offline" => options.offline = true,
                 _ => bail!("there is no option `{arg}`"),
@@ -46,8 +49,10 @@ mod tests {
 
     #[test]
     fn options_are_read_or_refused() {
-        let options = parse("--json a.json --top 7 --quick").unwrap();
-        assert_eq!(options, Options { json: Some("a.json".into()), top: 7, quick: true, offline: false });
+        let options = parse("--json a.json --top 7 --quick --docs").unwrap();
+        let expected =
+            Options { json: Some("a.json".into()), top: 7, docs: true, quick: true, offline: false };
+        assert_eq!(options, expected);
         for wrong in ["--json", "--top", "--top x", "--nonsense", "protocol"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -42,8 +42,25 @@ pub(crate) fn protocol(workspace: &Workspace, options: &Options) -> Result<()> {
     if let Some(path) = &options.json {
         bench::write(path, "protocol", &rows)?;
     }
+    if options.docs {
+        document(workspace, &rows)?;
+    }
     let faults: Vec<String> = LIMITS.iter().filter_map(|limit| fault(&rows, limit)).collect();
     if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
+}
+
+fn document(workspace: &Workspace, rows: &[Row]) -> Result<()> {
+    let ours = |row: &Row| bench::grouped(row.ours);
+    let theirs =
+        |row: &Row| row.peer.as_ref().map_or_else(String::new, |(_, theirs)| bench::grouped(*theirs));
+    let ratio = |row: &Row| row.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+    let bytes = bench::table(rows, "bytes", "bytes", Some(ours), theirs);
+    let times = bench::table(rows, "roundtrip_ns", "ours / theirs", None, ratio);
+    let counts = bench::table(rows, "m4_instructions", "instructions", Some(ours), theirs);
+    for (name, table) in [("bytes", bytes), ("times", times), ("instructions", counts)] {
+        bench::document(&workspace.root, name, &table)?;
+    }
+    Ok(())
 }
 
 fn on_host(workspace: &Workspace, quick: bool) -> Result<String> {
