@@ -94,12 +94,19 @@ impl TrustedKeys {
     /// # }
     /// ```
     pub fn newer(&self, list: &Signed, now_ms: u64) -> Result<Option<Self>, SignatureError> {
+        let newer = self.newer_before_accepted(list)?;
+        newer.as_ref().map_or(Ok(()), |newer| newer.check_time(now_ms))?;
+        Ok(newer)
+    }
+
+    /// As [`Self::newer`], for a list that answers a hello: the machine has no time yet that it could trust. The *accepted* to
+    /// its next hello is judged by the list's time.
+    ///
+    /// # Errors
+    /// As [`Self::newer`], but for the time.
+    pub fn newer_before_accepted(&self, list: &Signed) -> Result<Option<Self>, SignatureError> {
         let newer = Self::read(&PublicKey::from_bytes(&self.root)?, list)?;
-        if newer.version <= self.version {
-            return Ok(None);
-        }
-        newer.check_time(now_ms)?;
-        Ok(Some(newer))
+        Ok(if newer.version > self.version { Some(newer) } else { None })
     }
 
     /// Takes the list that was stored after [`Self::newer`], when the machine starts. Its time is not looked at, since there is

@@ -152,7 +152,7 @@ impl Pair {
         let len = frame::write(self.config.address, 7, request, &mut out).unwrap();
         let mut line = [0; line_len(CONTROL_FRAME_MAX)];
         let len = encode(&out[..len], &mut line).unwrap();
-        let (mut ours, mut theirs) = (vec![], vec![]);
+        let (mut ours, mut theirs) = (Vec::<u8>::new(), Vec::<u8>::new());
         let now = self.now();
         for byte in &line[..len] {
             // Before the byte: what the gate answers must not depend on what the other one does.

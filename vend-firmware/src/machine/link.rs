@@ -95,6 +95,14 @@ impl Link {
         self.close = None;
     }
 
+    /// A key list that came in place of an *accepted* is stored, or could not be: then the next connection is offered it again.
+    pub(super) fn greet_again(&mut self, now_ms: u64, stored: bool) {
+        match &mut self.session {
+            Some(session) if stored => session.greet_again(now_ms),
+            _ => self.close(now_ms, RETRY_MS),
+        }
+    }
+
     /// Queues a message. An answer for which there is no room is not given: the server asks again. Nothing else that is
     /// queued is needed by anybody: the plan and the key list in use stand in the next hello.
     pub(super) fn queue<M: Message>(&mut self, class: Class, message: &M) {
@@ -140,6 +148,10 @@ impl<R: Random, const SLOTS: usize> Machine<R, SLOTS> {
             MachineEvent::Rejected { retry_s, .. } => {
                 self.link.close(now_ms, u32::from(retry_s).saturating_mul(1_000).max(RETRY_MS));
                 true
+            }
+            MachineEvent::KeyList(list) => {
+                self.link.offer = None;
+                self.key_list_before_accepted(list)
             }
             MachineEvent::Message(frame) => self.dispatch(now_ms, &frame).is_ok(),
             // The session says hello again. And of what the server does not know nothing is sent twice on one connection.

@@ -171,7 +171,7 @@ impl<S: Seal> Channel<S> {
         payload: &dyn Fn(&mut [u8]) -> Result<usize, CodecError>,
     ) -> Result<usize, LinkError> {
         let sealed = self.seal.is_some();
-        if sealed == kind::is_handshake(kind) {
+        if !kind::passes(kind, sealed) {
             return Err(LinkError::OutOfTurn(kind));
         }
         if kind::is_money(kind) && !self.reads(kind, revision) {
@@ -209,18 +209,18 @@ impl<S: Seal> Channel<S> {
         if let Some(seal) = &self.seal {
             if frame.address != SEALED {
                 // A doubled hello or accepted comes here too; it was counted before the channel was open.
-                let repeat = frame.sequence <= self.received && kind::is_handshake(frame.kind);
+                let repeat = frame.sequence <= self.received && kind::passes(frame.kind, false);
                 return if repeat { Ok(Received::Repeat) } else { Err(LinkError::Forged) };
             }
             let (body, code) = frame::body(bytes)?.split_last_chunk::<MAC_LEN>().ok_or(FrameError::Short)?;
             if !seal.verify(body, code) {
                 return Err(LinkError::Forged);
             }
-            if kind::is_handshake(frame.kind) {
+            if !kind::passes(frame.kind, true) {
                 return Err(LinkError::OutOfTurn(frame.kind));
             }
             frame.payload = frame.payload.split_last_chunk::<MAC_LEN>().ok_or(FrameError::Short)?.0;
-        } else if frame.address != PLAIN || !kind::is_handshake(frame.kind) {
+        } else if frame.address != PLAIN || !kind::passes(frame.kind, false) {
             return Err(LinkError::OutOfTurn(frame.kind));
         }
         if frame.sequence <= self.received {

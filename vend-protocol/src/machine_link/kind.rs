@@ -55,6 +55,13 @@ pub const fn is_handshake(kind: u8) -> bool {
     matches!(kind, HELLO | ACCEPTED | REJECTED | PENDING)
 }
 
+/// Whether the kind passes on a session that is open (sealed) or not yet (plain). A key list does both: a machine that slept
+/// through a rotation cannot verify an *accepted* before it has the newest list, and a list needs no code, since the root signed
+/// it and its version only rises.
+pub const fn passes(kind: u8, sealed: bool) -> bool {
+    kind == KEY_LIST || is_handshake(kind) != sealed
+}
+
 /// Whether the kind moves money or product: it is sent only in a revision that the other end listed.
 pub const fn is_money(kind: u8) -> bool {
     matches!(kind, RECEIPT | AMENDMENT | AUTHORIZATION | VOID | ACKNOWLEDGEMENT)

@@ -2,9 +2,9 @@
 
 use super::{
     AMENDMENT_REVISION, Accepted, Chained, ChainedKind, Channel, Class, Clock, ClockRequest, End,
-    HELLO_ROUND_TRIP_MAX_MS, Hello, LinkError, MoneyCursor, Next, OutboxFull, Pending, RECEIPT_REVISION,
-    RETRY_MAX_S, Received, Rejected, Rejection, Seal, TIME_RENEWAL_MS, Unsupported, kind, outbox::Outbox,
-    window::Window,
+    HELLO_ROUND_TRIP_MAX_MS, Hello, KeyList, LinkError, MoneyCursor, Next, OutboxFull, Pending,
+    RECEIPT_REVISION, RETRY_MAX_S, Received, Rejected, Rejection, Seal, TIME_RENEWAL_MS, Unsupported, kind,
+    outbox::Outbox, window::Window,
 };
 use crate::{
     ReceiptNo, codec,
@@ -26,6 +26,10 @@ pub enum MachineEvent<'a> {
         /// In seconds.
         retry_s: u16,
     },
+    /// The hello was answered with a newer key list, before the session is open: the machine may not know the key that would
+    /// sign *accepted*. Verify it, store it, then call [`MachineSession::greet_again`]; or close the connection. On an open
+    /// session a key list comes as a [`MachineEvent::Message`].
+    KeyList(Signed),
     /// The server is not ready for this machine; the session asks for another hello by itself when it is time.
     Pending,
     /// A message for the machine. One it cannot use at all goes to [`MachineSession::unsupported`].
@@ -87,6 +91,8 @@ pub struct MachineSession<S, const SLOTS: usize, const BYTES: usize> {
     window: Window,
     /// Server time and when it was learned.
     time: Option<(u64, u64)>,
+    /// The server's time is not before this.
+    time_floor_ms: u64,
     sent_ms: u64,
     /// Whether anything was sent sealed.
     proven: bool,
@@ -104,6 +110,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
             outbox: Outbox::new(),
             window: Window::new(),
             time: None,
+            time_floor_ms: 0,
             sent_ms: now_ms,
             proven: false,
             keepalive_ms: u64::MAX,
@@ -129,6 +136,13 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
         Ok(len)
     }
 
+    /// The key list that came in place of an answer is stored: the next hello, which names it, is due.
+    pub const fn greet_again(&mut self, now_ms: u64) {
+        if let Stage::Greeting { due_ms } = &mut self.stage {
+            *due_ms = now_ms;
+        }
+    }
+
     /// Whether the server has accepted.
     pub const fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
@@ -152,7 +166,7 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
     /// The server's time in milliseconds since 1970, UTC; `None` before it has accepted.
     pub fn server_time_ms(&self, now_ms: u64) -> Option<u64> {
         let (time, learned) = self.time?;
-        Some(time.saturating_add(now_ms.saturating_sub(learned)))
+        Some(time.saturating_add(now_ms.saturating_sub(learned)).max(self.time_floor_ms))
     }
 
     /// Queues a message that is not a money message.
@@ -277,6 +291,12 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
                 self.stage = Stage::Greeting { due_ms: now_ms.saturating_add(wait_ms) };
                 Ok(Some(MachineEvent::Pending))
             }
+            (kind::KEY_LIST, KeyList::REVISION) if !self.is_open() => {
+                let Stage::Asked { .. } = self.stage else { return Err(LinkError::OutOfTurn(frame.kind)) };
+                let KeyList(list) = frame.decode()?;
+                self.stage = Stage::Greeting { due_ms: u64::MAX };
+                Ok(Some(MachineEvent::KeyList(list)))
+            }
             (kind::CLOCK, Clock::REVISION) => {
                 self.handle_clock(now_ms, frame.decode()?);
                 Ok(None)
@@ -314,9 +334,10 @@ impl<S: Seal, const SLOTS: usize, const BYTES: usize> MachineSession<S, SLOTS, B
         let Some(sent_ms) = self.clock_sent_ms.filter(|_| clock.request == self.clock_request) else {
             return;
         };
-        // Time does not go back: an authorization that has expired stays expired.
-        let known = self.server_time_ms(now_ms).unwrap_or(0);
-        if now_ms.saturating_sub(sent_ms) <= HELLO_ROUND_TRIP_MAX_MS && clock.server_time_ms >= known {
+        if now_ms.saturating_sub(sent_ms) <= HELLO_ROUND_TRIP_MAX_MS {
+            // Time does not go back, so that an authorization that has expired stays expired. After an earlier answer it stands
+            // still until that has caught up: a clock that runs fast here is put right, however long the connection lives.
+            self.time_floor_ms = self.server_time_ms(now_ms).unwrap_or(0);
             self.time = Some((clock.server_time_ms, now_ms));
         }
     }

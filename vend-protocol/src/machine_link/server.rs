@@ -1,8 +1,8 @@
 //! The server's end of a connection, sans-IO.
 
 use super::{
-    Accepted, Channel, ClockRequest, End, Hello, LinkError, Pending, Received, Rejected, Rejection, Seal,
-    Unsupported, kind,
+    Accepted, Channel, ClockRequest, End, Hello, KeyList, LinkError, Pending, Received, Rejected, Rejection,
+    Seal, Unsupported, kind,
 };
 use crate::{
     List, codec,
@@ -143,6 +143,19 @@ impl<S: Seal> ServerSession<S> {
         self.channel.send(&Pending { retry_s }, out)
     }
 
+    /// Writes the frame that answers a hello with a newer key list, in place of *accepted*: the machine stores it and says hello
+    /// again. On an open session a list is sent with [`ServerSession::send`].
+    ///
+    /// # Errors
+    /// As [`ServerSession::accept`].
+    pub fn key_list(&mut self, now_ms: u64, list: &Signed, out: &mut [u8]) -> Result<usize, LinkError> {
+        if self.is_open() {
+            return Err(LinkError::OutOfTurn(kind::KEY_LIST));
+        }
+        self.hello_due_ms = now_ms.saturating_add(HELLO_DUE_MS);
+        self.channel.send_with(KeyList::KIND, KeyList::REVISION, out, &|payload| codec::encode(list, payload))
+    }
+
     /// Writes the frame that turns the machine away. Leave it to the machine to close: closing at once may lose the frame.
     ///
     /// # Errors
@@ -157,7 +170,7 @@ impl<S: Seal> ServerSession<S> {
     /// [`LinkError::OutOfTurn`] before the machine was accepted, [`LinkError::NotListed`] for a money message the machine
     /// cannot read, [`LinkError::Codec`] when `out` is too small. Nothing is counted then.
     pub fn send<M: Message>(&mut self, message: &M, out: &mut [u8]) -> Result<usize, LinkError> {
-        if kind::is_handshake(M::KIND) {
+        if kind::is_handshake(M::KIND) || !self.is_open() {
             return Err(LinkError::OutOfTurn(M::KIND));
         }
         self.channel.send(message, out)

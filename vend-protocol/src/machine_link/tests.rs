@@ -250,7 +250,10 @@ fn an_idle_machine_asks_for_the_time_which_never_goes_back() {
     assert_eq!(pair.machine.server_time_ms(1_005), Some(1_001_000));
     pair.kinds_up(5);
     assert_eq!(pair.machine.poll_timeout(), 60_005);
-    for (now, server_time, known) in [(60_005, 1_070_000, 1_070_000), (120_005, 5, 1_130_000)] {
+    // After an earlier time the machine's stands still until that has caught up.
+    let answers =
+        [(60_005, 1_070_000, 1_070_000), (120_005, 1_129_000, 1_130_000), (180_005, 1_189_500, 1_189_500)];
+    for (now, server_time, known) in answers {
         let len = pair.machine.poll_transmit(now, &mut pair.journal, &mut pair.out).unwrap().unwrap();
         let Some(ServerEvent::ClockRequest(asked)) = pair.server.handle_frame(now, &pair.out[..len]).unwrap()
         else {
@@ -320,4 +323,34 @@ fn a_recorder_reads_sealed_and_plain_frames_alike() {
     assert_eq!(dangerous_unverified(&pair.out[..len]).unwrap().decode(), Ok(taken()));
     let len = frame::write(SEALED, 1, &taken(), &mut pair.out).unwrap();
     assert_eq!(dangerous_unverified(&pair.out[..len]), Err(FrameError::Short), "no room for a code");
+}
+
+#[test]
+fn a_machine_with_an_old_key_list_is_sent_the_newest_before_it_is_accepted() {
+    let mut pair = Pair::new();
+    let len = pair.machine.greet(0, &signed(b"hello"), &mut pair.out).unwrap();
+    pair.server.handle_frame(0, &pair.out[..len]).unwrap();
+    let len = pair.server.key_list(0, &signed(b"list"), &mut pair.out).unwrap();
+    let Ok(Some(MachineEvent::KeyList(list))) = pair.machine.handle_frame(1, &pair.out[..len]) else {
+        panic!("not a key list")
+    };
+    assert_eq!(&list.body[..], b"list");
+    // It waits until the list is stored, however long that takes.
+    assert!(!pair.machine.wants_hello(80_000) && pair.machine.handle_timeout(80_000).is_ok());
+    assert!(pair.machine.handle_frame(1, &pair.out[..len]).unwrap().is_none(), "doubled");
+    pair.machine.greet_again(500);
+    assert!(pair.machine.wants_hello(500));
+    let len = pair.machine.greet(500, &signed(b"hello again"), &mut pair.out).unwrap();
+    assert!(matches!(pair.server.handle_frame(500, &pair.out[..len]), Ok(Some(ServerEvent::Hello(_)))));
+    let len = pair.server.accept(&signed(b"a"), Toy::SERVER, List::default(), &mut pair.out).unwrap();
+    assert!(matches!(pair.machine.handle_frame(500, &pair.out[..len]), Ok(Some(MachineEvent::Accepted(_)))));
+    assert_eq!(
+        pair.server.key_list(500, &signed(b"list"), &mut pair.out),
+        Err(LinkError::OutOfTurn(kind::KEY_LIST))
+    );
+    // Nobody asked for this one.
+    let mut other = Pair::new();
+    let len = other.server.key_list(0, &signed(b"list"), &mut other.out).unwrap();
+    let unasked = other.machine.handle_frame(0, &other.out[..len]).unwrap_err();
+    assert_eq!(unasked, LinkError::OutOfTurn(kind::KEY_LIST));
 }

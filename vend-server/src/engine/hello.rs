@@ -17,7 +17,7 @@ use vend_payments::{
 use vend_protocol::{
     EnrolmentId, List, MachineId, PlanVersion, codec,
     frame::{MACHINE_FRAME_MAX, Message},
-    machine_link::{Acknowledgement, Authorization, KeyList, Receipt, Rejection, Void},
+    machine_link::{Acknowledgement, Authorization, Receipt, Rejection, Void},
     signed::{AcceptedBody, HelloBody, REVISIONS_MAX, Revision, Signed},
 };
 
@@ -61,6 +61,8 @@ struct Answer {
 /// Why a hello is not answered with *accepted*.
 enum NotAccepted {
     Rejected(Rejection),
+    /// The machine may not know the key that would sign *accepted*: it is sent the newest list, and says hello again.
+    OldKeyList,
     /// It may be in order, but the database does not answer now.
     NotReady(StoreError),
     Fault(EngineError),
@@ -117,6 +119,10 @@ impl Engine {
                 link.write(|session, out| session.accept(&accepted, seal, listed, out))?;
                 link.greeted(greeting);
             }
+            Err(NotAccepted::OldKeyList) => {
+                let list = &self.inner.keys.key_list;
+                link.write(|session, out| session.key_list(link.elapsed_ms(), list, out))?;
+            }
             Err(NotAccepted::Rejected(code)) => turn_away(machine, link, code)?,
             Err(NotAccepted::NotReady(error)) => {
                 tracing::error!(%machine, %error, "a hello has to wait");
@@ -144,6 +150,9 @@ impl Engine {
         let hello = verified.body().clone();
         if !MUST_READ.iter().all(|needed| lists(&hello.revisions, *needed)) {
             return Err(NotAccepted::Rejected(Rejection::REVISION));
+        }
+        if hello.key_list < self.inner.keys.key_list_version {
+            return Err(NotAccepted::OldKeyList);
         }
         let watermark = self.watermark(&hello).await?;
         let accepted = self.accepted(&hello, watermark, issued_seq, plan_version(plan)?);
@@ -233,10 +242,6 @@ impl Engine {
         machine: MachineId,
         Greeting { enrolment, hello, .. }: &Greeting,
     ) -> Result<(), EngineError> {
-        let keys = &self.inner.keys;
-        if hello.key_list < keys.key_list_version {
-            self.send(machine, &KeyList(keys.key_list.clone()));
-        }
         // Read only now: what was changed a moment ago could not be sent before the machine had arrived.
         let plan: i64 = sqlx::query_scalar("SELECT plan FROM machines WHERE id = $1")
             .bind(db_machine(machine))

@@ -180,15 +180,17 @@ async fn a_hello_waits_while_the_database_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_machine_with_an_older_key_list_is_sent_the_present_one() {
+async fn a_machine_with_an_older_key_list_is_sent_the_present_one_before_it_is_accepted() {
     let mut app = App::start().await;
     app.machine.disconnect();
     app.machine.dial(app.server.mqtt()).await;
-    app.machine.greet(HelloBody { key_list: 0, ..app.machine.hello() }).await;
-    app.machine.ask_time().await;
+    app.machine.say_hello(HelloBody { key_list: 0, ..app.machine.hello() }).await;
     let KeyList(signed) = app.machine.expect().await;
     let root = app.root();
     let list = TrustedKeys::from_root(&root.to_bytes(), root.fingerprint(), &signed).unwrap();
+    assert_eq!(list.version(), app.machine.hello().key_list);
+    app.machine.greet(app.machine.hello()).await;
+    app.machine.ask_time().await;
     app.machine.send(&KeyListApplied { version: list.version() }).await;
     app.machine.ask_time().await;
 }

@@ -123,3 +123,51 @@ fn of_two_lists_that_wait_the_newest_is_stored() {
         assert_eq!((applied(&world), &world.stored_list), ([3].to_vec(), &Some(key_list(3, &SERVER_SEED))));
     }
 }
+
+#[test]
+fn a_machine_that_slept_through_two_changes_of_keys_takes_the_newest_list_and_sells() {
+    let mut world = ready();
+    // Neither of the keys that sign now is in the machine's list, and the list it has is over.
+    world.server.signer = Signer::from_seed(&NEXT_SEED);
+    world.server.hellos = Vec::new();
+    world.reconnect_with(|server| server.key_list_first = Some((3, key_list(3, &NEXT_SEED))));
+    world.settle();
+    assert_eq!((named(&world), &world.stored_list), ([1, 3].to_vec(), &Some(key_list(3, &NEXT_SEED))));
+    let seq = world.server.issue(world.now_ms, 60_000, &[Server::line(1)]);
+    world.run(5_000);
+    assert_eq!(reasons(&world, seq), [None]);
+}
+
+#[test]
+fn a_list_in_place_of_accepted_is_not_used_before_it_is_stored() {
+    for (fault, again) in [(StoreFault::Failed, 1), (StoreFault::CutBefore, 1), (StoreFault::CutAfter, 3)] {
+        let mut world = ready();
+        world.server.signer = Signer::from_seed(&NEXT_SEED);
+        (world.store_fault, world.server.hellos) = (Some(fault), Vec::new());
+        world.reconnect_with(|server| server.key_list_first = Some((3, key_list(3, &NEXT_SEED))));
+        assert!(
+            world.run_until(60_000, |world| world
+                .main
+                .as_ref()
+                .is_some_and(|main| main.machine.is_connected()))
+        );
+        assert_eq!(named(&world)[..2], [1, again]);
+        assert_eq!(named(&world).last(), Some(&3));
+    }
+}
+
+#[test]
+fn a_list_in_place_of_accepted_that_is_not_newer_or_not_the_roots_closes_the_connection() {
+    let thief = Signer::from_seed(&SERVER_SEED);
+    let keys = List::try_from_iter([thief.public_key().to_bytes()]).unwrap();
+    let body = KeyListBody { version: 7, not_before_ms: 0, expires_ms: u64::MAX, keys };
+    for list in [key_list(1, &NEXT_SEED), thief.sign(&body).unwrap()] {
+        let mut world = ready();
+        world.server.hellos = Vec::new();
+        world.reconnect_with(|server| server.key_list_first = Some((9, list)));
+        world.run(500);
+        assert!(!world.main.as_ref().unwrap().machine.is_connected());
+        assert!(named(&world).iter().all(|version| *version == 1) && !named(&world).is_empty());
+        assert_eq!(world.stored_list, None);
+    }
+}

@@ -221,13 +221,19 @@ fn time_stands_still_until_an_earlier_server_has_caught_up_and_never_goes_back()
 }
 
 #[test]
-fn an_answer_about_the_time_that_goes_back_is_not_believed() {
+fn an_answer_about_the_time_that_goes_back_makes_the_clock_stand_still_until_the_server_has_caught_up() {
     let mut world = ready();
-    world.server.clock_ahead_ms = -3_600_000;
+    world.server.clock_ahead_ms = -120_000;
     let before = time_ms(&world);
+    world.run(100_000);
+    assert!(!world.server.asked_time_ms.is_empty());
+    let stopped = time_ms(&world);
+    assert!((before..before + 62_000).contains(&stopped), "it ran on until it asked, and never back");
+    world.run(20_000);
+    assert_eq!(time_ms(&world), stopped);
     world.run(200_000);
-    assert!(world.server.asked_time_ms.len() >= 3);
-    assert_eq!(time_ms(&world), before + 200_000);
+    let truth = EPOCH_MS + world.now_ms - 120_000;
+    assert!((truth - 200..=truth).contains(&time_ms(&world)), "it goes by the server's");
 }
 
 #[test]

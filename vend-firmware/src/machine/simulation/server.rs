@@ -76,6 +76,8 @@ pub(super) struct Server {
     pub(super) watermark_ahead: u64,
     /// The newest key list and its version.
     pub(super) key_list: Option<(u32, Signed)>,
+    /// One that is sent in place of *accepted* to who has an older one.
+    pub(super) key_list_first: Option<(u32, Signed)>,
     /// Changes an *accepted* before it is signed.
     pub(super) alter_accepted: Option<fn(&mut AcceptedBody)>,
 }
@@ -119,6 +121,7 @@ impl Server {
             floor_seq: 0,
             watermark_ahead: 0,
             key_list: None,
+            key_list_first: None,
             alter_accepted: None,
         }
     }
@@ -235,6 +238,13 @@ impl Server {
         };
         if self.silent {
             return;
+        }
+        if let Some((version, list)) = self.key_list_first.clone()
+            && heard.body().key_list < version
+        {
+            self.hellos.push(heard.body().clone());
+            let len = session.key_list(now_ms, &list, &mut frame).unwrap();
+            return self.down.push_back(frame[..len].to_vec());
         }
         let have = self.receipts.keys().copied().zip(1..).take_while(|(a, b)| a == b).count();
         let watermark = u64::try_from(have).unwrap();

@@ -112,7 +112,8 @@ impl Machine {
         let session = self.session.as_mut()?;
         match session.handle_frame(now_ms, bytes).ok()? {
             None | Some(MachineEvent::Pending) => Some(false),
-            Some(MachineEvent::Rejected { .. }) => None,
+            // The server's keys do not change in this story.
+            Some(MachineEvent::Rejected { .. } | MachineEvent::KeyList(_)) => None,
             Some(MachineEvent::Accepted(signed)) => {
                 let (body, seal) = self.offer.take()?.accept(&parties.keys, &signed, now_ms).ok()?;
                 let last = u64::try_from(self.journal.0.len()).unwrap();

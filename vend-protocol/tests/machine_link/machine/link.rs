@@ -195,6 +195,8 @@ impl Machine {
             Ok(Some(MachineEvent::Rejected { retry_s, .. })) => {
                 reaction.close = Some(u64::from(retry_s).max(1) * 1_000);
             }
+            // This server's keys do not change: it is somebody else's.
+            Ok(Some(MachineEvent::KeyList(_))) => reaction.close = Some(1_000),
             Ok(None | Some(MachineEvent::Pending)) => {}
             Ok(Some(MachineEvent::Unsupported(unsupported))) => reaction.unsupported = Some(unsupported),
             Ok(Some(MachineEvent::Message(frame))) => reaction.acknowledged = self.message(env, &frame),
