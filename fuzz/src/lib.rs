@@ -4,14 +4,16 @@
 //! panics.
 #![forbid(unsafe_code)]
 
+mod control_session;
 mod frames;
 pub mod layouts;
 mod machine_session;
 pub mod sample;
-pub mod script;
+mod script;
 pub mod seeds;
 mod serial;
 
+pub use control_session::control_session;
 pub use frames::{control_frames, machine_frames, with_crc};
 pub use machine_session::machine_session;
 pub use serial::cobs;
@@ -32,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "control_frames", run: control_frames },
     Target { name: "codec_differential", run: codec_differential },
     Target { name: "machine_session", run: machine_session },
+    Target { name: "control_session", run: control_session },
     Target { name: "cobs", run: cobs },
 ];
 

@@ -5,15 +5,47 @@
 
 use std::{fmt::Debug, sync::OnceLock};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A story longer than this is no better, only slower.
-pub const STEPS_MAX: usize = 250;
+const STEPS_MAX: usize = 250;
 /// A step with its arguments.
 const STEP_BYTES: usize = 5;
 
+/// The way of a frame on a link, and with it the end that sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub(crate) enum Way {
+    /// From the end that calls: the machine, or the main board.
+    Up,
+    /// From the end that is called: the server, or a control board.
+    Down,
+}
+
+impl Way {
+    /// The other way.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+impl From<u8> for Way {
+    fn from(byte: u8) -> Self {
+        if byte.is_multiple_of(2) { Self::Up } else { Self::Down }
+    }
+}
+
+impl From<Way> for u8 {
+    fn from(way: Way) -> Self {
+        way as Self
+    }
+}
+
 /// The steps in these bytes. `variants` is the number of an `S`'s variants; each takes at most four bytes.
-pub fn read<S: DeserializeOwned>(variants: u8, mut bytes: &[u8]) -> impl Iterator<Item = S> + '_ {
+pub(crate) fn read<S: DeserializeOwned>(variants: u8, mut bytes: &[u8]) -> impl Iterator<Item = S> + '_ {
     let next = move || {
         let (first, arguments) = bytes.split_first()?;
         let mut step = [0; STEP_BYTES];
@@ -27,12 +59,12 @@ pub fn read<S: DeserializeOwned>(variants: u8, mut bytes: &[u8]) -> impl Iterato
 }
 
 /// The bytes of these steps.
-pub fn write<S: Serialize>(steps: &[S]) -> Vec<u8> {
+pub(crate) fn write<S: Serialize>(steps: &[S]) -> Vec<u8> {
     steps.iter().flat_map(|step| postcard::to_allocvec(step).unwrap_or_default()).collect()
 }
 
 /// Prints a step when `VEND_FUZZ_STEPS` is set: what a failed input was about.
-pub fn show(step: &impl Debug) {
+pub(crate) fn show(step: &impl Debug) {
     static WANTED: OnceLock<bool> = OnceLock::new();
     if *WANTED.get_or_init(|| std::env::var_os("VEND_FUZZ_STEPS").is_some()) {
         println!("{step:?}");
@@ -41,8 +73,6 @@ pub fn show(step: &impl Debug) {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use vend_protocol::machine_link::{MAC_LEN, SEALED};
 
 use crate::{
     layouts::{BODIES, CONTROL, Kind, MACHINE, PARTS},
-    script,
+    script::{
+        self,
+        Way::{Down, Up},
+    },
 };
 
 /// Seeds by name.
@@ -20,6 +23,7 @@ pub fn all() -> Vec<(&'static str, Seeds)> {
         ("control_frames", control_frames()),
         ("codec_differential", codec_differential()),
         ("machine_session", machine_session()),
+        ("control_session", control_session()),
         ("cobs", cobs()),
     ]
 }
@@ -55,10 +59,7 @@ fn codec_differential() -> Seeds {
 
 fn machine_session() -> Seeds {
     #[allow(clippy::enum_glob_use, reason = "the stories are read as lists of verbs")]
-    use crate::machine_session::{
-        Step::{self, *},
-        Way::{Down, Up},
-    };
+    use crate::machine_session::Step::{self, *};
     let open = [Transmit, Deliver(Up), Deliver(Down)];
     let sale = [Write, Transmit, Deliver(Up), Acknowledge, Deliver(Down)];
     let stories: &[(&str, &[Step])] = &[
@@ -82,6 +83,55 @@ fn machine_session() -> Seeds {
         ("one-end", &[Renew(Up), Transmit, Deliver(Up), Renew(Down), Transmit, Deliver(Up)]),
         ("restored", &[&sale[..], &[Restore(0), Reconnect]].concat()),
         ("stalled", &[Write, Stall, Queue(1), Transmit, Stall, Transmit]),
+    ];
+    let told =
+        |(name, story): &(&str, &[Step])| ((*name).to_owned(), script::write(&[&open[..], story].concat()));
+    stories.iter().map(told).collect()
+}
+
+fn control_session() -> Seeds {
+    #[allow(clippy::enum_glob_use, reason = "the stories are read as lists of verbs")]
+    use crate::control_session::{
+        Step::{self, *},
+        Which,
+    };
+    let (a, b) = (Which(0), Which(1));
+    let exchange = [Wait, Deliver(Up), Deliver(Down)];
+    // Both boards are queried, identified, opened and queried again.
+    let open = exchange.repeat(9);
+    let sale = [&[Sell(a, 1)][..], &exchange.repeat(2), &[Move(a), Rest(a, 0)], &exchange.repeat(3)].concat();
+    let stories: &[(&str, &[Step])] = &[
+        ("open", &[]),
+        ("sale", &[&sale[..], &[Journal(a)], &exchange.repeat(3)].concat()),
+        (
+            "two-boards",
+            &[&[Sell(a, 1), Sell(b, 2)][..], &exchange.repeat(4), &[Move(a), Move(b), Rest(b, 1)]].concat(),
+        ),
+        ("no-lane", &[&[Sell(b, 3)][..], &exchange.repeat(4)].concat()),
+        ("lost-answer", &[Sell(a, 1), Wait, Deliver(Up), Lose(Down), Wait, Deliver(Up), Lose(Down), Move(a)]),
+        (
+            "copied",
+            &[&sale[..], &[Journal(a)], &exchange.repeat(3), &[Again(Up, 5), Again(Down, 3)]].concat(),
+        ),
+        ("noise", &[Noise(Up, 9), Wait, Damage(Up, 3, 1), Deliver(Up), Wait, Cut(Up, 0), Deliver(Up), Echo]),
+        (
+            "asked",
+            &[
+                &[Ask(a, 2)][..],
+                &exchange,
+                &[Ask(b, 1)],
+                &exchange,
+                &[Ask(a, 2), Lose(Up), Tick(255), Tick(255)],
+            ]
+            .concat(),
+        ),
+        ("aborted", &[&sale[..4], &[Move(a), Ask(a, 0)], &exchange, &[Rest(a, 1)]].concat()),
+        ("main-cut", &[&sale[..6], &[Move(a), RestartMain], &exchange.repeat(3)].concat()),
+        ("board-cut", &[&sale[..6], &[Move(a), RestartBoard(a)], &exchange.repeat(3)].concat()),
+        ("door", &[&[Door(a)][..], &exchange.repeat(2), &[Sell(a, 1)], &exchange.repeat(2)].concat()),
+        ("refused", &[&[Tire(a), Sell(a, 1)][..], &exchange.repeat(2), &[Tire(a), Move(a)]].concat()),
+        ("blocked", &[&[Sell(a, 1), Block(a)][..], &exchange.repeat(3)].concat()),
+        ("silent", &[Sell(a, 1), Wait, Lose(Up), Wait, Lose(Up), Wait, Lose(Up), Tick(255), Tick(255)]),
     ];
     let told =
         |(name, story): &(&str, &[Step])| ((*name).to_owned(), script::write(&[&open[..], story].concat()));

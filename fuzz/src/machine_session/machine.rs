@@ -16,11 +16,11 @@ use vend_protocol::{
 };
 
 use super::{
-    Log, Sent, Way,
+    Log, Sent,
     server::Novel,
     toy::{Keys, Toy, is_signed, sign},
 };
-use crate::sample::sample;
+use crate::{sample::sample, script::Way};
 
 type Session = MachineSession<Toy, 4, 24>;
 
@@ -183,7 +183,7 @@ impl MachineEnd {
                 let Some(watermark) = link.accepted(now_ms, &answer, self.journal.written) else { return };
                 self.acknowledged.extend(1..=watermark);
             }
-            Some(MachineEvent::Rejected { .. }) => return,
+            Some(MachineEvent::Rejected { .. } | MachineEvent::KeyList(_)) => return,
             Some(MachineEvent::Message(frame)) => {
                 let message = Sent { kind: frame.kind, payload: frame.payload.to_vec() };
                 link.took(log, &message);

@@ -15,43 +15,15 @@ use vend_protocol::{
     machine_link::{MAC_LEN, SEALED},
 };
 
-use crate::{frames::with_crc, script};
+use crate::{
+    frames::with_crc,
+    script::{self, Way},
+};
 use machine::MachineEnd;
 use server::ServerEnd;
 use toy::Keys;
 
-/// The way of a frame, and with it the end that sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "u8", into = "u8")]
-pub(crate) enum Way {
-    /// From the machine.
-    Up,
-    /// From the server.
-    Down,
-}
-
-impl Way {
-    const fn other(self) -> Self {
-        match self {
-            Self::Up => Self::Down,
-            Self::Down => Self::Up,
-        }
-    }
-}
-
-impl From<u8> for Way {
-    fn from(byte: u8) -> Self {
-        if byte.is_multiple_of(2) { Self::Up } else { Self::Down }
-    }
-}
-
-impl From<Way> for u8 {
-    fn from(way: Way) -> Self {
-        way as Self
-    }
-}
-
-/// What may happen.
+/// What may happen. [`Way::Up`] is from the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// The frame that is due arrives.

@@ -17,11 +17,11 @@ use vend_protocol::{
 };
 
 use super::{
-    Log, Sent, Way,
+    Log, Sent,
     machine::{SILENCE_MAX_MS, chained, chained_kind, drawn},
     toy::{Keys, Toy, is_signed, sign},
 };
-use crate::sample::sample;
+use crate::{sample::sample, script::Way};
 
 /// What the steps do not vary.
 static TEMPLATE: LazyLock<AcceptedBody> = LazyLock::new(|| sample(1));

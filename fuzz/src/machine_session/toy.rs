@@ -8,8 +8,7 @@ use vend_protocol::{
     signed::{Signature, Signed},
 };
 
-use super::Way;
-use crate::sample::mix;
+use crate::{sample::mix, script::Way};
 
 /// The keys of a session: what each end has drawn for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
