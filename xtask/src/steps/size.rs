@@ -20,12 +20,14 @@ struct Role {
     name: &'static str,
     /// The most bytes it may weigh.
     limit: Option<u32>,
+    /// What it may weigh as long as it does not keep to its limit, so that it gets no heavier meanwhile.
+    at_present: Option<u32>,
 }
 
 const ROLES: &[Role] = &[
-    Role { name: "main-board", limit: Some(28 * 1024) },
-    Role { name: "control-board", limit: Some(12 * 1024) },
-    Role { name: "decode-only", limit: None },
+    Role { name: "main-board", limit: Some(28 * 1024), at_present: Some(36_200) },
+    Role { name: "control-board", limit: Some(12 * 1024), at_present: None },
+    Role { name: "decode-only", limit: None, at_present: None },
 ];
 
 /// What weighs, and nothing else may be on the chip.
@@ -88,7 +90,13 @@ fn weigh(role: &Role, image: &Image, rows: &mut Vec<Row>, faults: &mut Vec<Strin
         None => Row::alone(role.name, "bytes", f64::from(total)),
     });
     if let Some(limit) = role.limit.filter(|limit| total > *limit) {
-        faults.push(format!("{} weighs {total} bytes, and may weigh {limit}", role.name));
+        let message = format!("{} weighs {total} bytes, and may weigh {limit}", role.name);
+        match role.at_present {
+            Some(present) if total <= present => {
+                println!("NOT YET: {message}; until it does, no more than {present}")
+            }
+            _ => faults.push(message),
+        }
     }
     Ok(())
 }
