@@ -93,7 +93,7 @@ fn weigh(role: &Role, image: &Image, rows: &mut Vec<Row>, faults: &mut Vec<Strin
         let message = format!("{} weighs {total} bytes, and may weigh {limit}", role.name);
         match role.at_present {
             Some(present) if total <= present => {
-                println!("NOT YET: {message}; until it does, no more than {present}")
+                println!("NOT YET: {message}; until it does, no more than {present}");
             }
             _ => faults.push(message),
         }
