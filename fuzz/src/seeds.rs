@@ -57,7 +57,7 @@ fn codec_differential() -> Seeds {
         .collect()
 }
 
-fn machine_session() -> Seeds {
+pub(crate) fn machine_session() -> Seeds {
     #[allow(clippy::enum_glob_use, reason = "the stories are read as lists of verbs")]
     use crate::machine_session::Step::{self, *};
     let open = [Transmit, Deliver(Up), Deliver(Down)];
@@ -68,8 +68,11 @@ fn machine_session() -> Seeds {
         ("window", &[[Write; 12], [Transmit; 12], [Deliver(Up); 12], [Acknowledge; 12]].concat()),
         ("classes", &[Queue(3), Queue(2), Queue(1), Write, Queue(0), Transmit, Transmit, Transmit]),
         ("queue-full", &[Queue(0), Queue(1), Queue(2), Queue(3), Queue(0), Queue(1), Queue(2), Queue(3)]),
-        ("downlink", &[Send(0), Send(1), Send(2), Send(3), Send(4), Send(5), Deliver(Down), Deliver(Down)]),
-        ("unknown", &[Send(5), Deliver(Down), Transmit, Deliver(Up)]),
+        (
+            "downlink",
+            &[Send(0), Send(1), Send(2), Send(3), Send(4), Send(5), Send(6), Deliver(Down), Deliver(Down)],
+        ),
+        ("unknown", &[Send(6), Deliver(Down), Transmit, Deliver(Up)]),
         ("doubled", &[Write, Transmit, Double(Up), Deliver(Up), Deliver(Up)]),
         ("swapped", &[Write, Write, Transmit, Transmit, Swap(Up), Deliver(Up), Reconnect]),
         ("lost", &[Write, Write, Transmit, Transmit, Lose(Up), Deliver(Up), Reconnect]),
@@ -79,6 +82,10 @@ fn machine_session() -> Seeds {
         ("clock", &[Wait, Deliver(Up), Deliver(Down), Wait]),
         ("silence", &[Tick(255), Tick(255), Reconnect, Transmit]),
         ("pending", &[Reconnect, Policy(2), Transmit, Deliver(Up), Deliver(Down), Tick(50), Transmit]),
+        (
+            "key-list",
+            &[Reconnect, Policy(4), Transmit, Deliver(Up), Deliver(Down), Policy(0), Transmit, Deliver(Up)],
+        ),
         ("rejected", &[Reconnect, Policy(3), Transmit, Deliver(Up), Deliver(Down)]),
         ("one-end", &[Renew(Up), Transmit, Deliver(Up), Renew(Down), Transmit, Deliver(Up)]),
         ("restored", &[&sale[..], &[Restore(0), Reconnect]].concat()),
@@ -89,7 +96,7 @@ fn machine_session() -> Seeds {
     stories.iter().map(told).collect()
 }
 
-fn control_session() -> Seeds {
+pub(crate) fn control_session() -> Seeds {
     #[allow(clippy::enum_glob_use, reason = "the stories are read as lists of verbs")]
     use crate::control_session::{
         Step::{self, *},
@@ -97,44 +104,44 @@ fn control_session() -> Seeds {
     };
     let (a, b) = (Which(0), Which(1));
     let exchange = [Wait, Deliver(Up), Deliver(Down)];
-    // Both boards are queried, identified, opened and queried again.
-    let open = exchange.repeat(9);
-    let sale = [&[Sell(a, 1)][..], &exchange.repeat(2), &[Move(a), Rest(a, 0)], &exchange.repeat(3)].concat();
-    let stories: &[(&str, &[Step])] = &[
+    // Both boards are queried, opened, queried again and identified.
+    let open = exchange.repeat(10);
+    // A fresh status, the vend, its state; then its result is journaled and forgotten.
+    let started = [&[Sell(a, 1)][..], &exchange.repeat(2), &[Move(a)]].concat();
+    let ended = [&[Rest(a, 0)][..], &exchange.repeat(2), &[Tick(0)]].concat();
+    let over = [&[Journal(a)][..], &exchange.repeat(4)].concat();
+    let sale = [&started[..], &ended, &over].concat();
+    let stories: &[(&str, &[&[Step]])] = &[
         ("open", &[]),
-        ("sale", &[&sale[..], &[Journal(a)], &exchange.repeat(3)].concat()),
+        ("sale", &[&sale]),
+        ("two-boards", &[&[Sell(a, 1), Sell(b, 2)], &exchange.repeat(4), &[Move(a), Move(b), Rest(b, 1)]]),
+        ("no-lane", &[&[Sell(b, 3)], &exchange.repeat(4)]),
         (
-            "two-boards",
-            &[&[Sell(a, 1), Sell(b, 2)][..], &exchange.repeat(4), &[Move(a), Move(b), Rest(b, 1)]].concat(),
+            "lost-answers",
+            &[&[Sell(a, 1), Wait, Deliver(Up), Lose(Down), Wait, Deliver(Up), Lose(Down), Move(a)]],
         ),
-        ("no-lane", &[&[Sell(b, 3)][..], &exchange.repeat(4)].concat()),
-        ("lost-answer", &[Sell(a, 1), Wait, Deliver(Up), Lose(Down), Wait, Deliver(Up), Lose(Down), Move(a)]),
+        ("copied", &[&sale, &[Again(Up, 6), Again(Down, 5), Move(a)]]),
+        ("copied-after-a-cut", &[&started, &[RestartBoard(a), Again(Up, 10), Again(Up, 0), Move(a)]]),
         (
-            "copied",
-            &[&sale[..], &[Journal(a)], &exchange.repeat(3), &[Again(Up, 5), Again(Down, 3)]].concat(),
+            "noise",
+            &[&[Noise(Up, 9), Wait, Damage(Up, 3, 1), Deliver(Up), Wait, Cut(Up, 0), Deliver(Up), Echo]],
         ),
-        ("noise", &[Noise(Up, 9), Wait, Damage(Up, 3, 1), Deliver(Up), Wait, Cut(Up, 0), Deliver(Up), Echo]),
         (
             "asked",
-            &[
-                &[Ask(a, 2)][..],
-                &exchange,
-                &[Ask(b, 1)],
-                &exchange,
-                &[Ask(a, 2), Lose(Up), Tick(255), Tick(255)],
-            ]
-            .concat(),
+            &[&[Ask(a, 2)], &exchange, &[Ask(b, 1)], &exchange, &[Ask(a, 2), Wait, Lose(Up), Tick(255)]],
         ),
-        ("aborted", &[&sale[..4], &[Move(a), Ask(a, 0)], &exchange, &[Rest(a, 1)]].concat()),
-        ("main-cut", &[&sale[..6], &[Move(a), RestartMain], &exchange.repeat(3)].concat()),
-        ("board-cut", &[&sale[..6], &[Move(a), RestartBoard(a)], &exchange.repeat(3)].concat()),
-        ("door", &[&[Door(a)][..], &exchange.repeat(2), &[Sell(a, 1)], &exchange.repeat(2)].concat()),
-        ("refused", &[&[Tire(a), Sell(a, 1)][..], &exchange.repeat(2), &[Tire(a), Move(a)]].concat()),
-        ("blocked", &[&[Sell(a, 1), Block(a)][..], &exchange.repeat(3)].concat()),
-        ("silent", &[Sell(a, 1), Wait, Lose(Up), Wait, Lose(Up), Wait, Lose(Up), Tick(255), Tick(255)]),
+        ("aborted", &[&started, &[Ask(a, 0)], &exchange, &[Rest(a, 1)]]),
+        ("main-cut", &[&started, &[RestartMain], &exchange.repeat(3), &ended]),
+        ("main-cut-at-the-end", &[&started, &ended, &[RestartMain], &exchange.repeat(3)]),
+        ("board-cut", &[&started, &[RestartBoard(a)], &exchange.repeat(3)]),
+        ("door", &[&[Door(a)], &exchange.repeat(2), &[Sell(a, 1)], &exchange.repeat(2)]),
+        ("refused", &[&[Tire(a)], &started, &[Tire(a)], &exchange.repeat(2)]),
+        ("blocked", &[&[Sell(a, 1), Block(a)], &exchange.repeat(3)]),
+        ("silent", &[&[Sell(a, 1), Wait, Lose(Up), Wait, Lose(Up), Wait, Lose(Up), Tick(255), Tick(255)]]),
     ];
-    let told =
-        |(name, story): &(&str, &[Step])| ((*name).to_owned(), script::write(&[&open[..], story].concat()));
+    let told = |(name, story): &(&str, &[&[Step]])| {
+        ((*name).to_owned(), script::write(&[&open[..], &story.concat()].concat()))
+    };
     stories.iter().map(told).collect()
 }
 

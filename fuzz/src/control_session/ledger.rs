@@ -126,6 +126,15 @@ impl Ledger {
     }
 }
 
+#[cfg(test)]
+impl Ledger {
+    /// The vends that were journaled as sold.
+    pub(super) fn sold(&self) -> usize {
+        let told = self.vends.values().filter_map(|vend| vend.told);
+        told.filter(|(end, journaled)| *journaled && end.outcome.drop == DropReport::Seen).count()
+    }
+}
+
 /// Whether the customer is told that nothing moved.
 fn is_not_started(outcome: Outcome) -> bool {
     matches!(outcome.start, Start::NotStarted(_)) && !outcome.interrupted

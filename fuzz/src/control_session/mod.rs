@@ -154,13 +154,9 @@ impl World {
             }
             Step::Sell(which, lane) => {
                 self.main.sell(self.now_ms, which.0, lane, &mut self.ledger);
-                self.turn();
             }
             Step::Journal(which) => self.main.journal(self.now_ms, which.0, &mut self.ledger),
-            Step::Ask(which, what) => {
-                self.main.ask(self.now_ms, which.0, what);
-                self.turn();
-            }
+            Step::Ask(which, what) => self.main.ask(self.now_ms, which.0, what),
             Step::Move(which) => self.boards[which.0].turn(self.now_ms, &mut self.ledger),
             Step::Rest(which, how) => self.boards[which.0].rest(how, &mut self.ledger),
             Step::Door(which) => self.boards[which.0].toggle_door(),
@@ -214,13 +210,13 @@ impl World {
 
     /// Bytes arrive. All boards hear both ways: the line is a bus, and an answer's first zero may end a request that lost its last.
     fn carry(&mut self, way: Way, bytes: &[u8]) {
-        self.to_boards(bytes);
+        self.boards_hear(bytes);
         if way == Way::Down {
             self.main.hear(self.now_ms, bytes);
         }
     }
 
-    fn to_boards(&mut self, bytes: &[u8]) {
+    fn boards_hear(&mut self, bytes: &[u8]) {
         for board in &mut self.boards {
             for answer in board.hear(self.now_ms, bytes, &mut self.ledger) {
                 script::show(&format_args!("  {} ms, control board: {answer:02x?}", self.now_ms));
@@ -253,7 +249,7 @@ impl World {
         for _ in 0..ROUNDS_MAX {
             self.turn();
             while let Some(frame) = self.wire(Way::Up).due.pop_front() {
-                self.to_boards(&frame.bytes);
+                self.boards_hear(&frame.bytes);
             }
             while let Some(frame) = self.wire(Way::Down).due.pop_front() {
                 self.main.hear(self.now_ms, &frame.bytes);
@@ -280,5 +276,18 @@ mod tests {
     fn every_step_can_be_chosen() {
         let step = |choice| postcard::from_bytes::<Step>(&[choice, 0, 0, 0, 0]);
         assert!(step(VARIANTS - 1).is_ok() && step(VARIANTS).is_err());
+    }
+
+    #[test]
+    fn the_story_of_a_sale_sells() {
+        let seeds = crate::seeds::control_session();
+        let (_, story) = seeds.iter().find(|(name, _)| name == "sale").unwrap();
+        let mut world = World::new();
+        script::read(VARIANTS, story).for_each(|step| {
+            script::show(&step);
+            world.take(step);
+        });
+        assert_eq!(world.ledger.sold(), 1);
+        assert!(world.main.is_idle(world.now_ms));
     }
 }

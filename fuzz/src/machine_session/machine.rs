@@ -12,7 +12,7 @@ use vend_protocol::{
         Acknowledgement, Chained, ChainedKind, Class, KeyListApplied, LateDrop, MachineEvent, MachineSession,
         MoneyCursor, Next, PlanApplied, Taken, WINDOW, kind,
     },
-    signed::{AcceptedBody, HelloBody, Signed},
+    signed::{AcceptedBody, HelloBody, KeyListBody, Signed},
 };
 
 use super::{
@@ -67,6 +67,8 @@ pub(super) struct MachineEnd {
     acknowledged: BTreeSet<u64>,
     /// Hellos and queued messages are numbered, each differently.
     drawn: u64,
+    /// The newest key list: in flash.
+    key_list: u32,
     link: Option<Link>,
 }
 
@@ -95,7 +97,7 @@ struct Promises {
 impl MachineEnd {
     pub(super) fn new() -> Self {
         let journal = Journal { written: 0, stalled: false, read: None };
-        let mut end = Self { journal, acknowledged: BTreeSet::new(), drawn: 0, link: None };
+        let mut end = Self { journal, acknowledged: BTreeSet::new(), drawn: 0, key_list: 0, link: None };
         end.connect(0);
         end
     }
@@ -153,7 +155,7 @@ impl MachineEnd {
         if link.session.wants_hello(now_ms) {
             self.drawn += 1;
             link.nonce = self.drawn;
-            let hello = HelloBody { nonce: nonce(link.nonce), ..TEMPLATE.clone() };
+            let hello = HelloBody { nonce: nonce(link.nonce), key_list: self.key_list, ..TEMPLATE.clone() };
             let mut body = [0; MACHINE_FRAME_MAX];
             let len = codec::encode(&hello, &mut body).expect("a hello fits");
             let hello = sign(Way::Up, &body[..len]);
@@ -183,7 +185,15 @@ impl MachineEnd {
                 let Some(watermark) = link.accepted(now_ms, &answer, self.journal.written) else { return };
                 self.acknowledged.extend(1..=watermark);
             }
-            Some(MachineEvent::Rejected { .. } | MachineEvent::KeyList(_)) => return,
+            Some(MachineEvent::KeyList(list)) => {
+                let Ok(body) = codec::decode::<KeyListBody>(&list.body) else { return };
+                if !is_signed(Way::Down, &list) || body.version <= self.key_list {
+                    return;
+                }
+                self.key_list = body.version;
+                link.session.greet_again(now_ms);
+            }
+            Some(MachineEvent::Rejected { .. }) => return,
             Some(MachineEvent::Message(frame)) => {
                 let message = Sent { kind: frame.kind, payload: frame.payload.to_vec() };
                 link.took(log, &message);

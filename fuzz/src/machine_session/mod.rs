@@ -328,4 +328,14 @@ mod tests {
         let step = |choice| postcard::from_bytes::<Step>(&[choice, 0, 0, 0, 0]);
         assert!(step(VARIANTS - 1).is_ok() && step(VARIANTS).is_err());
     }
+
+    #[test]
+    fn the_story_of_a_sale_is_stored_and_acknowledged() {
+        let seeds = crate::seeds::machine_session();
+        let (_, story) = seeds.iter().find(|(name, _)| name == "sale").unwrap();
+        let mut world = World::new();
+        script::read(VARIANTS, story).for_each(|step| world.take(step));
+        world.server.has_all(1);
+        world.machine.is_done();
+    }
 }

@@ -10,10 +10,10 @@ use vend_protocol::{
     List, ReceiptHash, ReceiptNo, codec,
     frame::{MACHINE_FRAME_MAX, Message},
     machine_link::{
-        Acknowledgement, Authorization, ChainedKind, Clock, Command, LinkError, PlanPart, Prepare, Rejection,
-        ServerEvent, ServerSession, Void, kind,
+        Acknowledgement, Authorization, ChainedKind, Clock, Command, KeyList, LinkError, PlanPart, Prepare,
+        Rejection, ServerEvent, ServerSession, Void, kind,
     },
-    signed::{AcceptedBody, HelloBody, Revision, Signed},
+    signed::{AcceptedBody, HelloBody, KeyListBody, Revision, Signed},
 };
 
 use super::{
@@ -36,7 +36,7 @@ impl Message for Novel {
 }
 
 pub(super) struct ServerEnd {
-    /// 0 or 1 accepts, 2 lets the machine wait, 3 rejects it.
+    /// 0 or 1 accepts, 2 lets the machine wait, 3 rejects it, 4 has a newer key list for it.
     pub(super) policy: u8,
     stored: BTreeSet<u64>,
     /// Stored on this connection, and not acknowledged yet.
@@ -116,13 +116,22 @@ impl ServerEnd {
     fn hello(&mut self, link: &mut Link, now_ms: u64, hello: &Signed) -> Option<Vec<u8>> {
         let body: HelloBody = codec::decode(&hello.body).ok()?;
         let mut out = vec![0; MACHINE_FRAME_MAX];
-        if !is_signed(Way::Up, hello) || self.policy % 4 == 3 {
+        if !is_signed(Way::Up, hello) || self.policy % 5 == 3 {
             let len = link.session.reject(Rejection::SIGNATURE, 5, &mut out).expect("before it is open");
             out.truncate(len);
             return Some(out);
         }
-        if self.policy % 4 == 2 {
+        if self.policy % 5 == 2 {
             let len = link.session.pending(now_ms, 5, &mut out).expect("before it is open");
+            out.truncate(len);
+            return Some(out);
+        }
+        if self.policy % 5 == 4 {
+            let list = KeyListBody { version: body.key_list + 1, ..sample(1) };
+            let mut bytes = [0; MACHINE_FRAME_MAX];
+            let len = codec::encode(&list, &mut bytes).expect("it fits");
+            let list = sign(Way::Down, &bytes[..len]);
+            let len = link.session.key_list(now_ms, &list, &mut out).expect("before it is open");
             out.truncate(len);
             return Some(out);
         }
@@ -175,12 +184,13 @@ impl ServerEnd {
     pub(super) fn send(&mut self, what: u8, log: &mut Log) -> Option<Vec<u8>> {
         self.drawn += 1;
         let (number, link) = (self.drawn, self.link.as_mut()?);
-        match what % 6 {
+        match what % 7 {
             0 => link.send(&sample::<Prepare>(number), log),
             1 => link.send(&sample::<PlanPart>(number), log),
             2 => link.send(&sample::<Command>(number), log),
             3 => link.send(&sample::<Authorization>(number), log),
             4 => link.send(&sample::<Void>(number), log),
+            5 => link.send(&sample::<KeyList>(number), log),
             _ => link.send(&Novel(u32::try_from(number).unwrap_or(0)), log),
         }
     }
