@@ -162,7 +162,8 @@ impl<const BOARDS: usize> Line<BOARDS> {
         Ok(())
     }
 
-    /// When [`Line::poll_transmit`], [`Line::handle_timeout`] and [`Line::poll_vend`] are to be called at the latest.
+    /// When [`Line::poll_transmit`], [`Line::handle_timeout`] and [`Line::poll_vend`] are to be called at the latest, if nothing
+    /// else is handled before: after that they may have something to say at once.
     pub fn poll_timeout(&self) -> u64 {
         let exchange = self.master.poll_timeout().unwrap_or_else(|| self.polls.next_ms());
         self.boards.iter().filter_map(BoardLink::timeout).fold(exchange, u64::min)

@@ -5,6 +5,7 @@
 
 mod board;
 mod board_link;
+mod events;
 mod gate;
 pub mod kind;
 mod line;
@@ -15,6 +16,7 @@ mod vend;
 
 pub use board::{BoardHandler, BoardSession};
 pub use board_link::{BoardLink, STATUS_MAX_AGE_MS};
+pub use events::{EventCursor, EventLog, Occurrence};
 pub use gate::{BEGIN_WITHIN_MS, VendGate};
 pub use line::{AskError, Line};
 pub use master::{Master, NoAnswer, Reply};

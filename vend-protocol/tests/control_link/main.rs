@@ -6,6 +6,7 @@ mod broken;
 mod chance;
 mod damage;
 mod golden;
+mod line;
 mod seeds;
 mod serial;
 mod single;
