@@ -213,6 +213,57 @@ fn a_silent_board_is_waited_for_as_long_as_a_vend_may_last() {
 }
 
 #[test]
+fn a_board_that_lost_a_running_vend_under_the_same_nonce_is_not_sent_it_again() {
+    let mut pair = Pair::ready();
+    pair.start(1);
+    pair.run(200);
+    let now_ms = pair.now_ms;
+    let request = pair.board().gate.poll_start(now_ms).unwrap();
+    // That should not happen: its memory is damaged, say.
+    pair.board().gate = VendGate::new(CONFIG);
+    pair.board().gate.open(now_ms, &OpenRequest { nonce: request.nonce, config: CONFIG });
+    pair.run(1_000);
+    assert_eq!(pair.end().outcome, Outcome::unwitnessed());
+    assert_eq!(pair.board().gate.poll_start(now_ms), None);
+}
+
+#[test]
+fn a_vend_lives_in_the_nonce_it_was_sent_under_whatever_is_journaled_meanwhile() {
+    let mut pair = Pair::ready();
+    pair.loses = Some(VendRequest::KIND);
+    pair.start(1);
+    pair.run(200);
+    // An owner who does not wait to be asked for a nonce.
+    pair.link().nonce_journaled(Nonce([77; 16]));
+    pair.loses = None;
+    pair.run(400);
+    let now_ms = pair.now_ms;
+    let request = pair.board().gate.poll_start(now_ms).expect("it is sent again");
+    assert_eq!((request.nonce, request.vend), (Nonce([1; 16]), number(1)));
+    pair.board().gate.finish(number(1), sold());
+    pair.run(400);
+    assert_eq!(pair.end().outcome, sold().outcome);
+}
+
+#[test]
+fn a_board_is_not_opened_before_the_outcome_of_its_vend_is_journaled() {
+    let mut pair = Pair::ready();
+    pair.journals = false;
+    pair.start(1);
+    pair.run(200);
+    pair.board = Some(Board::new(2));
+    // The journal is full for a while. After a restart now the vend would be looked for under the nonce in the journal.
+    pair.run(2_000);
+    assert_eq!((pair.end().outcome, pair.nonces), (Outcome::unwitnessed(), 1));
+    assert!(pair.board().openings.is_empty());
+    let now_ms = pair.now_ms;
+    pair.line.vend_journaled(now_ms, 0);
+    pair.journals = true;
+    pair.run(2_000);
+    assert_eq!((pair.readiness(), pair.nonces), (Ok(()), 2));
+}
+
+#[test]
 fn an_abort_ends_the_vend() {
     let mut pair = Pair::ready();
     pair.start(1);

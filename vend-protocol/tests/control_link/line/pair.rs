@@ -90,6 +90,10 @@ pub(super) struct Pair {
     pub(super) opens: bool,
     pub(super) nonces: u8,
     pub(super) events: Vec<VendEvent>,
+    /// There is room in the journal for the outcome of a vend.
+    pub(super) journals: bool,
+    /// Requests of this kind are lost.
+    pub(super) loses: Option<u8>,
     /// Replies to the owner's own request, as the reader makes of them.
     pub(super) reader: fn(&Reply<'_>) -> String,
     pub(super) replies: Vec<String>,
@@ -106,6 +110,8 @@ impl Pair {
             opens: true,
             nonces: 0,
             events: vec![],
+            journals: true,
+            loses: None,
             reader: |_| String::new(),
             replies: vec![],
             unanswered: 0,
@@ -131,7 +137,9 @@ impl Pair {
             }
             while let Some(event) = self.line.poll_vend(self.now_ms, 0) {
                 self.events.push(event);
-                self.line.vend_journaled(self.now_ms, 0);
+                if self.journals {
+                    self.line.vend_journaled(self.now_ms, 0);
+                }
             }
             while self.exchange() {}
             self.now_ms = self.line.poll_timeout().clamp(self.now_ms + 1, end_ms);
@@ -141,13 +149,14 @@ impl Pair {
     /// One request and its answer, if there is one to be made.
     pub(super) fn exchange(&mut self) -> bool {
         let Some(sent) = self.line.poll_transmit(self.now_ms).map(<[u8]>::to_vec) else { return false };
-        let Some(board) = &mut self.board else { return true };
+        let kind = sent[3];
+        let Some(board) = self.board.as_mut().filter(|_| self.loses != Some(kind)) else { return true };
         board.now_ms = self.now_ms;
         let mut answer = vec![];
         for byte in &sent {
             answer.extend_from_slice(self.session.handle_byte(*byte, board).unwrap_or_default());
         }
-        board.asked.push(sent[3]);
+        board.asked.push(kind);
         for byte in answer {
             let reply = self.line.handle_byte(self.now_ms, byte).map(|reply| (self.reader)(&reply));
             self.replies.extend(reply);
