@@ -68,8 +68,6 @@ pub struct Line<const BOARDS: usize> {
     polls: Polls<BOARDS>,
     /// The exchange under way: with which board, about what.
     asked: Option<(usize, Asked)>,
-    /// Whose wants are looked at first.
-    first: usize,
 }
 
 /// Why the owner's request was not taken.
@@ -97,7 +95,6 @@ impl<const BOARDS: usize> Line<BOARDS> {
             boards,
             polls: Polls::new(),
             asked: None,
-            first: 0,
         }
     }
 
@@ -178,12 +175,10 @@ impl<const BOARDS: usize> Line<BOARDS> {
     }
 
     fn begin(&mut self, now_ms: u64) {
-        for turn in 0..BOARDS {
-            let board = (self.first + turn) % BOARDS;
-            let Some(link) = self.boards.get_mut(board) else { continue };
+        // Each of these needs a status that came after the last one, so no board can keep the others from their turn.
+        for (board, link) in self.boards.iter_mut().enumerate() {
             if let Some(asked) = link.begin(now_ms, &mut self.master) {
                 self.asked = Some((board, asked));
-                self.first = (board + 1) % BOARDS;
                 return;
             }
         }

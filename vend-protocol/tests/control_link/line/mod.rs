@@ -5,9 +5,9 @@ mod pair;
 use vend_protocol::{
     ConfigHash, DropReport, MotorCode, Nonce, Outcome, Reason, Verdict,
     control_link::{
-        AbortRequest, AskError, BoardStatus, IdentifyRequest, NoAnswer, OpenRequest, QueryRequest, RESEND_MS,
-        Refusal, SENDS, STATUS_MAX_AGE_MS, SelfTestRequest, SensorState, VendAnswer, VendEnd, VendEvent,
-        VendGate, VendOrder, VendRequest, VendResult, VendState,
+        AbortRequest, AskError, BoardStatus, IdentifyRequest, NoAnswer, OpenRequest, POLL_IDLE_MS,
+        POLL_VENDING_MS, QueryRequest, RESEND_MS, Refusal, SENDS, STATUS_MAX_AGE_MS, SelfTestRequest,
+        SensorState, VendAnswer, VendEnd, VendEvent, VendGate, VendOrder, VendRequest, VendResult, VendState,
     },
     frame::Message,
 };
@@ -146,6 +146,21 @@ fn a_vend_is_ended_by_the_boards_word_with_its_evidence_and_then_forgotten() {
 }
 
 #[test]
+fn nothing_of_a_vend_waits_for_the_next_poll_but_its_end() {
+    for phase in 0..POLL_IDLE_MS {
+        let mut pair = Pair::ready();
+        pair.run(phase);
+        pair.start(4);
+        pair.run(1);
+        let now_ms = pair.now_ms;
+        assert!(pair.board().gate.poll_start(now_ms).is_some(), "{phase}");
+        pair.board().gate.finish(number(4), sold());
+        pair.run(POLL_VENDING_MS + 2);
+        assert_eq!(pair.events.len(), 2, "{phase}: {:?}", pair.events);
+    }
+}
+
+#[test]
 fn what_a_refusal_means_for_the_line() {
     let cases = [
         (Refusal::LANE, Outcome::not_started(Reason::LANE)),
@@ -235,8 +250,10 @@ fn a_vend_lives_in_the_nonce_it_was_sent_under_whatever_is_journaled_meanwhile()
     pair.run(200);
     // An owner who does not wait to be asked for a nonce.
     pair.link().nonce_journaled(Nonce([77; 16]));
+    // The first exchange is given up.
+    pair.run(u64::from(SENDS) * RESEND_MS);
     pair.loses = None;
-    pair.run(400);
+    pair.run(u64::from(SENDS) * RESEND_MS);
     let now_ms = pair.now_ms;
     let request = pair.board().gate.poll_start(now_ms).expect("it is sent again");
     assert_eq!((request.nonce, request.vend), (Nonce([1; 16]), number(1)));
