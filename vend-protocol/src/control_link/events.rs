@@ -239,12 +239,11 @@ mod tests {
             let mut next = 0;
             for (number, event) in (1..).zip(&fetched) {
                 prop_assert_eq!(event.number, number);
-                match event.code {
-                    EventCode::OVERFLOW => next += event.value,
-                    _ => {
-                        prop_assert_eq!(event.value, next);
-                        next += 1;
-                    }
+                if event.code == EventCode::OVERFLOW {
+                    next += event.value;
+                } else {
+                    prop_assert_eq!(event.value, next);
+                    next += 1;
                 }
             }
             prop_assert_eq!(next, happened);
