@@ -120,7 +120,7 @@ pub(crate) fn control_session() -> Seeds {
             "lost-answers",
             &[&[Sell(a, 1), Wait, Deliver(Up), Lose(Down), Wait, Deliver(Up), Lose(Down), Move(a)]],
         ),
-        ("copied", &[&sale, &[Again(Up, 6), Again(Down, 5), Move(a)]]),
+        ("copied", &[&sale, &[Again(Up, 16), Again(Up, 6), Move(a)]]),
         ("copied-after-a-cut", &[&started, &[RestartBoard(a), Again(Up, 10), Again(Up, 0), Move(a)]]),
         (
             "noise",
