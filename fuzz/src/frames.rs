@@ -15,10 +15,13 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// The input as a frame of the machine link; then as one without its checksum, which is added, so that what lies
 /// behind it is reached; then as a signed body.
 ///
-/// Holds: nothing panics, and what is taken for a message or a body is written again as the very same bytes.
+/// Holds: nothing panics; what is taken for a message or a body is written again as the very same bytes; and a flipped bit is
+/// noticed.
 pub fn machine_frames(data: &[u8]) {
     message(MACHINE, data, without_code);
-    message(MACHINE, &with_crc(data, MACHINE_FRAME_MAX), without_code);
+    let frame = with_crc(data, MACHINE_FRAME_MAX);
+    message(MACHINE, &frame, without_code);
+    flipped(data, frame);
     body(data);
 }
 
@@ -38,6 +41,16 @@ pub fn control_frames(data: &[u8]) {
         received += 1;
     });
     assert_eq!(received, 1, "one frame was sent");
+    flipped(data, frame);
+}
+
+/// One bit of a good frame is flipped, where the input's ends say.
+fn flipped(data: &[u8], mut frame: Vec<u8>) {
+    if let [bit, .., at] = data {
+        let at = usize::from(*at) % frame.len();
+        frame[at] ^= 1 << (bit % 8);
+        assert!(Frame::parse(&frame).is_err(), "bit {bit} of byte {at} was flipped");
+    }
 }
 
 /// `data`, cut to what a frame holds, with the right checksum behind it.
