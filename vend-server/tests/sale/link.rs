@@ -29,11 +29,7 @@ const STATE: &str = "SELECT (SELECT issued_seq || ' ' || restored_below FROM enr
 #[tokio::test]
 async fn a_replayed_hello_changes_nothing_and_nothing_is_sold_over_it() {
     let mut app = App::start().await;
-    let (_, attempt) = app.order(&[1]).await;
-    app.pay(&attempt).await;
-    let authorization = app.machine.authorization().await;
-    let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
-    app.machine.expect_acknowledged(&receipt).await;
+    app.sell(1).await;
     // Somebody records the next connection, on which the machine says that it has used sequence 1.
     app.machine.disconnect();
     app.machine.dial(app.server.mqtt()).await;

@@ -16,7 +16,11 @@ use vend_payments::{
     signed::PublicKey,
     wallet::{AccountId, Wallet},
 };
-use vend_protocol::{Currency, MachineId, OrderId, ProductId, SlotId, machine_link::Readiness};
+use vend_protocol::{
+    Currency, DropReport, MachineId, OrderId, ProductId, SlotId,
+    machine_link::Readiness,
+    signed::{AuthorizationBody, Signed},
+};
 use vend_server::{
     engine::{Pick, PickRefused, Placed, Settings, SlotEdit, Source},
     gateway::GatewayConfig,
@@ -25,7 +29,7 @@ use vend_server::{
     web::WebSettings,
 };
 
-use machine::TestMachine;
+use machine::{TestMachine, seen};
 use wallet::{Service, TestWallet};
 
 /// A server with one machine, two accounts and three slots: 2.00, 3.00 and 3.00 yuan.
@@ -79,6 +83,14 @@ async fn serve(dir: &Path, service: SocketAddr, settings: Settings) -> Server {
     })
     .await
     .unwrap()
+}
+
+/// What a sale that went well leaves behind.
+pub(crate) struct Sold {
+    pub(crate) order: OrderId,
+    pub(crate) attempt: String,
+    pub(crate) authorization: AuthorizationBody,
+    pub(crate) receipt: Signed,
 }
 
 impl App {
@@ -181,6 +193,16 @@ impl App {
     }
 
     /// The customer pays, and the wallet says so.
+    /// One line ordered, paid, delivered and acknowledged.
+    pub(crate) async fn sell(&mut self, slot: u64) -> Sold {
+        let (order, attempt) = self.order(&[slot]).await;
+        self.pay(&attempt).await;
+        let authorization = self.machine.authorization().await;
+        let receipt = self.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
+        self.machine.expect_acknowledged(&receipt).await;
+        Sold { order, attempt, authorization, receipt }
+    }
+
     pub(crate) async fn pay(&self, attempt: &str) {
         let amount = {
             let mut attempts = self.service.attempts.lock().unwrap();

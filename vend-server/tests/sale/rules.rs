@@ -10,7 +10,7 @@ use vend_protocol::{
 use vend_server::engine::PickRefused;
 
 use crate::{
-    App,
+    App, Sold,
     machine::{TestMachine, seen},
     machine_1,
 };
@@ -33,11 +33,7 @@ async fn refunded_and_never_vended(app: &mut App, attempt: &str, amount: u32) {
 #[tokio::test]
 async fn a_repeated_notification_is_answered_with_success_and_changes_nothing() {
     let mut app = App::start().await;
-    let (order, attempt) = app.order(&[1]).await;
-    app.pay(&attempt).await;
-    let authorization = app.machine.authorization().await;
-    let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
-    app.machine.expect_acknowledged(&receipt).await;
+    let Sold { order, attempt, .. } = app.sell(1).await;
     let history = app.number("SELECT COUNT(*) FROM history").await;
     for _ in 0..3 {
         assert_eq!(app.notify("ours", &attempt, 200, &format!("t{attempt}")).await, 200);
@@ -213,11 +209,7 @@ async fn a_gap_in_the_receipts_is_kept_acknowledged_and_stops_authorizations() {
 #[tokio::test]
 async fn a_server_restored_from_a_backup_takes_the_receipts_it_forgot_and_goes_on() {
     let mut app = App::start().await;
-    let (_, attempt) = app.order(&[1]).await;
-    app.pay(&attempt).await;
-    let authorization = app.machine.authorization().await;
-    let receipt = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
-    app.machine.expect_acknowledged(&receipt).await;
+    let Sold { receipt, .. } = app.sell(1).await;
     // The database as it was before that sale.
     let forget = app.server.engine().db().writer().write("forget", async move |conn| {
         for table in
@@ -248,11 +240,7 @@ async fn a_server_restored_from_a_backup_takes_the_receipts_it_forgot_and_goes_o
 #[tokio::test]
 async fn two_receipts_of_one_number_are_both_kept_and_only_the_first_has_effect() {
     let mut app = App::start().await;
-    let (order, attempt) = app.order(&[1]).await;
-    app.pay(&attempt).await;
-    let authorization = app.machine.authorization().await;
-    let first = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
-    app.machine.expect_acknowledged(&first).await;
+    let Sold { order, attempt, authorization, .. } = app.sell(1).await;
     app.machine.number = 0;
     app.machine.last_hash = ReceiptHash::START;
     let second = app.machine.receipt(&authorization, &[seen(DropReport::NotSeen)]);
@@ -266,11 +254,7 @@ async fn two_receipts_of_one_number_are_both_kept_and_only_the_first_has_effect(
 #[tokio::test]
 async fn a_second_history_of_one_journal_moves_nothing_for_another_order_either() {
     let mut app = App::start().await;
-    let (_, attempt) = app.order(&[1]).await;
-    app.pay(&attempt).await;
-    let authorization = app.machine.authorization().await;
-    let first = app.machine.vend(&authorization, &[seen(DropReport::Seen)]).await;
-    app.machine.expect_acknowledged(&first).await;
+    app.sell(1).await;
     // The journal was set back: number 1 is told again, now about the next order.
     let (order, attempt) = app.order(&[2]).await;
     app.pay(&attempt).await;
