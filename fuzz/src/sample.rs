@@ -84,8 +84,7 @@ impl serde::de::Error for Refused {
 macro_rules! numbers {
     ($($method:ident $visit:ident $number:ty,)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-            // Cut to the width of the type: any number is as good as another.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "any number is as good as another")]
             visitor.$visit(self.0.number() as $number)
         })*
     };

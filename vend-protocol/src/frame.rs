@@ -13,7 +13,10 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::codec::{self, CodecError};
+use crate::{
+    bounded::fill,
+    codec::{self, CodecError},
+};
 
 /// Bytes in front of the payload.
 pub const HEADER_LEN: usize = 7;
@@ -133,6 +136,14 @@ pub(crate) fn write_body(
     let [s0, s1, s2, s3] = sequence.to_le_bytes();
     *header = [address, kind, revision, s0, s1, s2, s3];
     Ok(HEADER_LEN + payload(rest)?)
+}
+
+/// The payload of [`write_body`], when it is encoded already.
+pub(crate) fn encoded(payload: &[u8]) -> impl Fn(&mut [u8]) -> Result<usize, CodecError> {
+    move |space| {
+        fill(space.get_mut(..payload.len()).ok_or(CodecError::Full)?, payload);
+        Ok(payload.len())
+    }
 }
 
 /// Puts the checksum behind the first `len` bytes; the frame's length is returned.

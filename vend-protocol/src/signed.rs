@@ -97,6 +97,13 @@ pub struct Revision {
     pub revision: u8,
 }
 
+impl Revision {
+    /// Whether who lists this reads that revision of that kind.
+    pub const fn covers(self, kind: u8, revision: u8) -> bool {
+        self.kind == kind && revision <= self.revision
+    }
+}
+
 /// The server's answer to a hello, signed by an online key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedBody {

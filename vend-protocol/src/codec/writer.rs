@@ -11,6 +11,7 @@ use serde::ser::{
 };
 
 use super::CodecError;
+use crate::bounded::fill;
 
 /// Why writing stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +101,7 @@ impl<'a> Writer<'a> {
         self.length(bytes.len())?;
         let (place, rest) =
             core::mem::take(&mut self.space).split_at_mut_checked(bytes.len()).ok_or(Stop::Full)?;
-        // `copy_from_slice` would leave its length check, and with it a panic, at opt-level z.
-        for (to, from) in place.iter_mut().zip(bytes) {
-            *to = *from;
-        }
+        fill(place, bytes);
         self.space = rest;
         Ok(())
     }

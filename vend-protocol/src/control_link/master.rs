@@ -213,10 +213,7 @@ pub(super) fn write_payload(
     payload: &[u8],
     frame: &mut [u8; CONTROL_FRAME_MAX],
 ) -> Result<usize, CodecError> {
-    let len = frame::write_body(head, sequence, frame, |space| {
-        space.get_mut(..payload.len()).ok_or(CodecError::Full)?.copy_from_slice(payload);
-        Ok(payload.len())
-    })?;
+    let len = frame::write_body(head, sequence, frame, frame::encoded(payload))?;
     frame::finish(len, frame)
 }
 

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     List,
-    bounded::fill,
     codec::CodecError,
     frame::{self, Frame, FrameError, Message},
     signed::{REVISIONS_MAX, Revision},
@@ -113,7 +112,7 @@ impl<S: Seal> Channel<S> {
 
     /// Whether the other end said that it reads this revision of a money message.
     pub fn reads(&self, kind: u8, revision: u8) -> bool {
-        self.listed.iter().any(|listed| listed.kind == kind && revision <= listed.revision)
+        self.listed.iter().any(|listed| listed.covers(kind, revision))
     }
 
     /// When the link counts as dead, unless something is heard before.
@@ -155,10 +154,7 @@ impl<S: Seal> Channel<S> {
         payload: &[u8],
         out: &mut [u8],
     ) -> Result<usize, LinkError> {
-        self.send_with(kind, revision, out, &|space| {
-            fill(space.get_mut(..payload.len()).ok_or(CodecError::Full)?, payload);
-            Ok(payload.len())
-        })
+        self.send_with(kind, revision, out, &frame::encoded(payload))
     }
 
     /// One copy of it for all messages: hence the `dyn`.

@@ -236,7 +236,7 @@ impl Engine {
         Ok(write.await?)
     }
 
-    /// Sends a machine that has arrived what it lacks: the key list, the planogram, and what it has not answered.
+    /// Sends a machine that has arrived what it lacks: the planogram, and what it has not answered.
     pub(super) async fn catch_up(
         &self,
         machine: MachineId,
@@ -287,5 +287,5 @@ pub(super) fn turn_away(machine: MachineId, link: &Link, code: Rejection) -> Res
 }
 
 fn lists(listed: &List<Revision, REVISIONS_MAX>, needed: Revision) -> bool {
-    listed.iter().any(|one| one.kind == needed.kind && one.revision >= needed.revision)
+    listed.iter().any(|one| one.covers(needed.kind, needed.revision))
 }
