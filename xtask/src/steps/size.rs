@@ -25,7 +25,7 @@ struct Role {
 }
 
 const ROLES: &[Role] = &[
-    Role { name: "main-board", limit: Some(28 * 1024), at_present: Some(36_200) },
+    Role { name: "main-board", limit: Some(28 * 1024), at_present: Some(34_500) },
     Role { name: "control-board", limit: Some(12 * 1024), at_present: None },
     Role { name: "decode-only", limit: None, at_present: None },
 ];
